@@ -1,0 +1,1 @@
+"""Checkpoints: atomic, asynchronous, restored onto any mesh."""

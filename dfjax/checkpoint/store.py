@@ -1,0 +1,132 @@
+"""Checkpoints in one work directory: written asynchronously, whole or not there, restored onto any mesh.
+
+A checkpoint has the items ``params``, ``ema`` and ``optimizer`` (arrays), ``meta`` (JSON: config, step, position,
+versions, ...) and ``tokenizer`` (JSON: the file in base64). Nothing in it is code and nothing is ever unpickled.
+"""
+
+import base64
+import importlib.metadata
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from dfjax import config as config_lib
+from dfjax.core import trees
+from dfjax.core.errors import DfjaxError
+
+_log = logging.getLogger(__name__)
+
+ARRAYS = ("params", "ema", "optimizer")
+ITEMS = (*ARRAYS, "meta", "tokenizer")
+_VERSIONED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+
+
+class CheckpointError(DfjaxError):
+    """A checkpoint that is missing, damaged, or not of this config."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the bits of a step."""
+    return {name: importlib.metadata.version(name) for name in _VERSIONED}
+
+
+class Checkpoints:
+    """The checkpoints of one run. Use as a context manager: leaving waits for the save in flight."""
+
+    def __init__(self, folder: Path, keep_last: int | None = None, keep_every_steps: int = 0):
+        """Open a folder of checkpoints. ``keep_last=None`` opens it for reading and deletes nothing."""
+        self.folder = Path(folder)
+        self._manager = ocp.CheckpointManager(
+            self.folder.absolute(),
+            item_names=ITEMS,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep_last,
+                keep_period=keep_every_steps or None,
+                create=keep_last is not None,
+                read_only=keep_last is None,
+                enable_async_checkpointing=keep_last is not None,
+                step_prefix="step",
+            ),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._manager.close()
+
+    def steps(self) -> list[int]:
+        """Steps of the whole checkpoints, in order."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, arrays: dict[str, Any], meta: dict[str, Any], tokenizer: bytes) -> None:
+        """Start saving; returns once the arrays are copied. A step that is there already is left alone."""
+        if step in self._manager.all_steps():
+            return
+        args = {name: ocp.args.StandardSave(arrays[name]) for name in ARRAYS}
+        args["meta"] = ocp.args.JsonSave({**meta, "step": step, "versions": versions()})
+        args["tokenizer"] = ocp.args.JsonSave({"sentencepiece": base64.b64encode(tokenizer).decode()})
+        self._manager.save(step, args=ocp.args.Composite(**args))
+
+    def wait(self) -> None:
+        """Until the save in flight is whole. Raises what it raised."""
+        self._manager.wait_until_finished()
+
+    def arrays(self, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Restore the items in ``wanted``: trees of ``ShapeDtypeStruct`` whose shardings say where leaves go.
+
+        Raises:
+          CheckpointError: a file is damaged, or a leaf's name, shape or type is not the wanted one.
+        """
+        self._check_types(step, wanted)
+        args = {name: ocp.args.StandardRestore(tree) for name, tree in wanted.items()}
+        return dict(self._guarded(step, ocp.args.Composite(**args)).items())
+
+    def meta(self, step: int) -> dict[str, Any]:
+        return dict(self._guarded(step, ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"])
+
+    def tokenizer(self, step: int) -> bytes:
+        """The bytes of the tokenizer's file."""
+        saved = self._guarded(step, ocp.args.Composite(tokenizer=ocp.args.JsonRestore()))["tokenizer"]
+        return base64.b64decode(saved["sentencepiece"])
+
+    def config(self, step: int) -> config_lib.Config:
+        """The config that this checkpoint was trained with."""
+        return config_lib.resolve(self.meta(step)["config"])
+
+    def array_shapes(self, step: int, item: str) -> Any:
+        """Shapes and types of an item, without reading it."""
+        try:
+            metadata = self._manager.item_metadata(step)[item]
+            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata.tree)
+        except Exception as error:
+            raise self._damaged(step, error) from error
+
+    def _check_types(self, step: int, wanted: dict[str, Any]) -> None:
+        # Orbax casts a leaf of another type without a word.
+        for item, tree in wanted.items():
+            saved = trees.named_leaves(self.array_shapes(step, item))
+            for name, leaf in trees.named_leaves(tree).items():
+                there = saved.get(name)
+                if there is None or (there.shape, there.dtype) != (leaf.shape, leaf.dtype):
+                    found = "nothing" if there is None else f"{there.dtype}{list(there.shape)}"
+                    raise CheckpointError(
+                        f"the checkpoint {self.folder / f'step_{step}'} is of another model: {item}/{name} should be "
+                        f"{leaf.dtype}{list(leaf.shape)} and it holds {found}; use the config it was trained with"
+                    )
+
+    def _guarded(self, step: int, args: Any) -> Any:
+        try:
+            return self._manager.restore(step, args=args)
+        except Exception as error:
+            raise self._damaged(step, error) from error
+
+    def _damaged(self, step: int, error: Exception) -> CheckpointError:
+        _log.debug("restore of step %d failed", step, exc_info=error)
+        first = str(error).strip().split("\n")[0][:200]
+        older = [s for s in self.steps() if s < step]
+        advice = f"delete that folder to go on from step {older[-1]}" if older else "there is no older one: start anew in another --workdir"
+        return CheckpointError(f"the checkpoint {self.folder / f'step_{step}'} is damaged ({first}); {advice}")

@@ -1,0 +1,82 @@
+"""The work directory of one run: where its files are, and what state it is in."""
+
+import dataclasses
+import enum
+from pathlib import Path
+
+from dfjax.checkpoint.store import ITEMS, CheckpointError
+
+_OURS = ("config.json", "checkpoints", "tokenizer.model", "metrics.jsonl", "bad_records.jsonl", "samples")
+
+
+class Found(enum.Enum):
+    """What a work directory holds."""
+
+    NEW = "nothing yet"
+    STARTED = "a run that saved no checkpoint yet"
+    RESUMABLE = "a run to go on with"
+    DAMAGED = "a damaged run"
+    FOREIGN = "something else than a run"
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """Paths below one work directory."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer.model"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def bad_records(self) -> Path:
+        return self.path / "bad_records.jsonl"
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint folder under its final name, in order."""
+        return sorted(int(p.name[5:]) for p in self.checkpoints.glob("step_*") if p.is_dir() and p.name[5:].isdigit())
+
+    def incomplete(self, step: int) -> list[str]:
+        """What the checkpoint of ``step`` lacks; a whole one lacks nothing, since it got its name in one rename."""
+        folder = self.checkpoints / f"step_{step}"
+        return [name for name in (*ITEMS, "_CHECKPOINT_METADATA") if not (folder / name).exists()]
+
+    def inspect(self) -> tuple[Found, str]:
+        """What is here, and a sentence on it that says what to do."""
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return Found.NEW, f"{self.path} is new"
+        if not self.path.is_dir() or not any((self.path / name).exists() for name in _OURS):
+            return Found.FOREIGN, f"{self.path} is not empty and no run of dfjax: choose another --workdir"
+        for step in self.steps():
+            if missing := self.incomplete(step):
+                return Found.DAMAGED, (
+                    f"the checkpoint {self.checkpoints / f'step_{step}'} is damaged: {', '.join(missing)} missing; "
+                    "delete that folder to go on from the one before, or choose another --workdir"
+                )
+        if not self.steps():
+            return Found.STARTED, f"{self.path} has a run that ended before its first checkpoint: it starts again"
+        return Found.RESUMABLE, f"{self.path} has a run, saved at step {self.steps()[-1]}"
+
+    def require_checkpoint(self) -> int:
+        """The newest checkpoint's step. Raises CheckpointError, in words, if there is none to use."""
+        if not self.path.exists():
+            raise CheckpointError(f"the work directory {self.path} does not exist: `dfjax train --workdir={self.path}` makes one")
+        found, words = self.inspect()
+        if found is Found.RESUMABLE:
+            return self.steps()[-1]
+        if found is Found.DAMAGED:
+            raise CheckpointError(words)
+        raise CheckpointError(f"{self.path} has no checkpoint ({found.value}): `dfjax train --workdir={self.path}` makes them")

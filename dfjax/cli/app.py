@@ -1,0 +1,130 @@
+"""What all commands share: flags, logging, the compilation cache, and errors as one screen of words."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app as absl_app
+from absl import flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from dfjax import config as config_lib
+from dfjax.core.errors import DfjaxError
+
+WRONG_USE = 2
+FAILED = 1
+
+flags.DEFINE_string("compilation_cache", "", "folder of compiled programs; empty: in the user's cache; 'off': none")
+
+
+class UsageError(DfjaxError):
+    """Flags that cannot be used as given."""
+
+
+def define_config(required: bool = True) -> flags.FlagHolder:
+    """The flag ``--config=recipe.py``, and with it ``--config.section.key=value`` for every key."""
+    holder = config_flags.DEFINE_config_file("config", None, "recipe file, such as configs/emoji.py", lock_config=True)
+    if required:
+        flags.mark_flag_as_required("config")
+    return holder
+
+
+def run(main: Callable[[list[str]], None], argv: list[str], doc: str) -> None:
+    """Parse ``argv`` and call ``main``. Exits with 0 done, 1 error, 2 wrong use; errors a user can mend show no traceback."""
+    sys.modules["__main__"].__doc__ = doc
+    _refuse_unknown_keys(argv)
+    absl_app.run(lambda rest: _guarded(main, rest), argv=argv, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    if any(a in ("--help", "-help", "-h", "--helpshort", "--helpfull") for a in argv):
+        print(sys.modules["__main__"].__doc__)
+        print(_flag_help())
+        if "config" in flags.FLAGS:
+            print("\nConfig keys (--config=RECIPE sets them, --config.KEY=VALUE overrides):\n" + config_lib.describe())
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(f"{error}; `{argv[0]} --help` lists the flags", WRONG_USE)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        _fail(f"no such recipe: {error}", WRONG_USE)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        _fail(f"the config cannot be read: {error}", WRONG_USE)
+    return rest
+
+
+def _flag_help() -> str:
+    """The flags of dfjax's own modules, one a line."""
+    lines = ["Flags:"]
+    for module, own in flags.FLAGS.flags_by_module_dict().items():
+        if module.startswith("dfjax"):
+            lines += [f"  --{flag.name} (default {flag.default!r})\n      {flag.help}" for flag in own]
+    return "\n".join(lines)
+
+
+def _refuse_unknown_keys(argv: list[str]) -> None:
+    """An override of a key that the schema does not have: named with the nearest one that it has."""
+    for argument in argv:
+        match = re.match(r"--?config\.([^=]+)", argument)
+        if match and match[1] not in config_lib.FIELDS:
+            _fail(f"unknown config key {match[1]!r}; {config_lib.nearest(match[1])}", WRONG_USE)
+        if match and "=" not in argument:
+            _fail(f"write --config.{match[1]}=VALUE, with an equals sign", WRONG_USE)
+
+
+def _guarded(main: Callable[[list[str]], None], rest: list[str]) -> None:
+    _set_up_logging()
+    try:
+        _set_up_cache()
+        main(rest[1:])
+    except (config_lib.ConfigError, UsageError) as error:
+        _fail(str(error), WRONG_USE)
+    except DfjaxError as error:
+        logging.getLogger("dfjax").debug("", exc_info=error)
+        _fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on from the newest checkpoint", 130)
+
+
+def _fail(words: str, status: int) -> None:
+    print(f"dfjax: {words}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _set_up_logging() -> None:
+    """dfjax speaks from INFO, libraries from WARNING (--verbosity=0 lets them speak too); all to stderr."""
+    absl_logging.use_absl_handler()
+    absl_logging.get_absl_handler().setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    absl_logging.get_absl_handler().python_handler.stream = sys.stderr
+    if not flags.FLAGS["verbosity"].present:
+        absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("dfjax").setLevel(logging.DEBUG if flags.FLAGS.verbosity > 0 else logging.INFO)
+
+
+def _set_up_cache() -> None:
+    """Keep compiled programs in a folder that only this user may write: they are code."""
+    import jax
+
+    wish = flags.FLAGS.compilation_cache
+    if wish == "off":
+        return
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(wish) if wish else Path(home) / "dfjax" / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.chmod(folder, 0o700)
+    except OSError as error:
+        logging.getLogger("dfjax").warning("no compilation cache: %s", error)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def read_config(holder: flags.FlagHolder) -> config_lib.Config:
+    """The checked config of the ``--config`` flag and its overrides."""
+    return config_lib.resolve(holder.value.to_dict())

@@ -1,0 +1,55 @@
+"""dfjax train --config=RECIPE.py --workdir=RUN [--config.KEY=VALUE ...]
+
+Trains until train.num_steps and keeps everything in RUN. The same command goes on where it was.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from dfjax.cli import app
+
+_CONFIG = app.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "folder of this one run", required=True)
+_PROFILE = flags.DEFINE_bool("profile", False, "record a profile of a few steps for TensorBoard")
+_COORDINATOR = flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, where several processes make one run")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes make the run")
+_PROCESS_ID = flags.DEFINE_integer("process_id", -1, "which of them this is, from 0")
+
+_PICTURES_PER_PROMPT = 4
+
+
+def main(_: list[str]) -> None:
+    config = app.read_config(_CONFIG)
+    from dfjax.parallel import hosts
+
+    hosts.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    from dfjax.train import loop
+
+    loop.train(config, Path(_WORKDIR.value), hooks=(_sample_hook,), profile=_PROFILE.value)
+
+
+def _sample_hook(run):
+    """Grids of the config's prompts, to TensorBoard and RUN/samples."""
+    import jax
+    from PIL import Image
+
+    from dfjax.core import images
+    from dfjax.sample import generate
+    from dfjax.train.loop import Hook
+
+    settings = run.config.sample
+    wanted = generate.requests(settings.prompts, _PICTURES_PER_PROMPT, settings.guidance)
+    sampler = generate.Sampler(run.denoiser, run.config, run.tokenizer, run.mesh, batch_size=min(len(wanted), 64))
+
+    def call(state, step: int):
+        pictures, _ = sampler(state.ema, wanted, seed=0)
+        sheet = images.grid(pictures, columns=_PICTURES_PER_PROMPT, scale=max(1, 64 // pictures.shape[1]))
+        if jax.process_index() == 0:
+            folder = run.room.path / "samples"
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(sheet).save(folder / f"step_{step}.png")
+        return {}, {"samples": np.asarray(sheet)[None]}
+
+    return Hook(run.config.train.sample_every_steps, call)

@@ -1,0 +1,290 @@
+"""The config schema: every key with its type, default, unit and meaning.
+
+A recipe (``configs/*.py``) starts from :func:`default` and sets only what differs. :func:`resolve` turns the
+recipe's ``ConfigDict`` into the typed, frozen :class:`Config` that the rest of dfjax reads, and refuses what cannot
+work, naming the key. A config is data: it goes to JSON and back, and never runs code.
+"""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from dfjax.core.errors import DfjaxError
+
+
+class ConfigError(DfjaxError, ValueError):
+    """A config that cannot work. The message names the key and says what to do."""
+
+
+def _key(
+    default: Any,
+    doc: str,
+    *,
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+    resume: bool = False,
+):
+    """A schema field. ``low`` and ``high`` are inclusive; ``resume`` marks keys that may change between resumes."""
+    return dataclasses.field(
+        default=default, metadata={"doc": doc, "choices": choices, "low": low, "high": high, "resume": resume}
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    name: str = _key("emoji_captions", "TFDS data set, `name` or `name/config`, with an image and a text or label feature")
+    dir: str = _key("", "folder of prepared TFDS data; empty: $TFDS_DATA_DIR, else ~/tensorflow_datasets", resume=True)
+    split: str = _key("train", "split to train on")
+    validation_split: str = _key("heldout", "split for the validation loss; empty: no validation")
+    category: str = _key("", "keep only records whose `category` feature has this value; empty: all")
+    image_key: str = _key("", "image feature; empty: the only one")
+    text_key: str = _key("", "text or class-label feature; empty: the only one")
+    resolution: int = _key(32, "side of the square training pictures, pixels", low=8, high=4096)
+    flip: bool = _key(False, "mirror half of the pictures left to right")
+    vary_captions: bool = _key(False, "say the same caption in several ways (with and without its style, 'a picture of ...')")
+    recolour: float = _key(0.0, "share of recolourable pictures shown in another hue, with caption to match", low=0, high=1)
+    workers: int = _key(2, "decoding processes per host; 0 decodes in the training process", low=0, high=256, resume=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    vocab_size: int = _key(1024, "most pieces the tokenizer may learn, 256 bytes included", low=300, high=256_000)
+    max_tokens: int = _key(16, "tokens per caption; longer ones are cut, with a warning", low=2, high=4096)
+    depth: int = _key(1, "transformer layers of the text tower", low=0, high=64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    width: int = _key(384, "channels of the residual stream", low=8, high=65536)
+    depth: int = _key(8, "transformer layers over text and image tokens", low=1, high=256)
+    heads: int = _key(6, "attention heads; width / heads must be a multiple of 4", low=1, high=512)
+    patch: int = _key(4, "side of a patch, pixels", low=1, high=64)
+    overlap: bool = _key(True, "patches overlap by half a patch on each side, so that no seams show")
+    mlp_ratio: float = _key(2.75, "hidden channels of the gated MLP over width", low=0.1, high=16)
+    remat: str = _key("none", "activations to recompute in the backward pass", choices=("none", "dots", "full"), resume=True)
+    dtype: str = _key("float32", "compute type; parameters stay float32", choices=("float32", "bfloat16"))
+    unroll: int = _key(1, "layers unrolled per scan iteration: more is faster and compiles longer", low=1, high=256, resume=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diffusion:
+    schedule: str = _key("flow", "noise schedule alpha(t), sigma(t)", choices=("flow", "cosine"))
+    shift: float = _key(1.0, "resolution shift: divides the signal-to-noise ratio by its square", low=0.01, high=100)
+    prediction: str = _key("x0", "what the network's output means", choices=("x0", "eps", "v", "flow"))
+    loss: str = _key("flow", "in which terms the squared error is taken", choices=("x0", "eps", "v", "flow"))
+    min_sigma: float = _key(0.05, "floor of sigma and alpha where the loss divides by them", low=1e-6, high=0.5)
+    timesteps: str = _key("logit_normal", "density of t in training", choices=("uniform", "logit_normal"))
+    timestep_mean: float = _key(0.6, "mean of logit(t) for logit_normal; larger is noisier", low=-10, high=10)
+    timestep_std: float = _key(1.0, "standard deviation of logit(t) for logit_normal", low=0.01, high=10)
+    caption_dropout: float = _key(0.1, "share of captions replaced by the null caption (for guidance)", low=0, high=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optim:
+    learning_rate: float = _key(1e-3, "peak learning rate of AdamW", low=0)
+    warmup_steps: int = _key(100, "steps of linear warm-up", low=0)
+    decay: str = _key("linear", "shape of the learning rate's decay to 0", choices=("none", "linear", "cosine"))
+    decay_fraction: float = _key(0.4, "last share of train.num_steps over which it decays", low=0, high=1)
+    weight_decay: float = _key(0.0, "decoupled weight decay on matrices", low=0)
+    beta2: float = _key(0.99, "decay rate of AdamW's second moment (beta1 is 0.9)", low=0, high=1)
+    clip_norm: float = _key(1.0, "global norm at which gradients are clipped; 0: never", low=0)
+    ema_decay: float = _key(0.999, "decay of the averaged weights per step, after a warm-up", low=0, high=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    batch_size: int = _key(256, "examples per optimizer step, over all devices and accumulation steps", low=1)
+    accumulation: int = _key(1, "micro-batches per optimizer step", low=1, resume=True)
+    num_steps: int = _key(100_000, "optimizer steps of the whole run", low=1)
+    seed: int = _key(0, "seed of initialization, data order, timesteps, noise and dropout", low=0, high=2**31 - 1)
+    log_every_steps: int = _key(100, "steps between log lines and scalars", low=1, resume=True)
+    validate_every_steps: int = _key(1000, "steps between validation losses; 0: only at the end", low=0, resume=True)
+    validation_examples: int = _key(256, "most records in a validation loss", low=1)
+    sample_every_steps: int = _key(5000, "steps between sample grids; 0: only at the end", low=0, resume=True)
+    checkpoint_every_steps: int = _key(1000, "steps between checkpoints; the last step is always saved", low=1, resume=True)
+    keep_last: int = _key(2, "newest checkpoints to keep", low=1, resume=True)
+    keep_every_steps: int = _key(0, "also keep each checkpoint at a multiple of this; 0: none", low=0, resume=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    data: int = _key(-1, "devices over which the batch is split, parameters copied; -1: what is left", low=-1, resume=True)
+    fsdp: int = _key(1, "devices over which batch and parameters are split; -1: what is left", low=-1, resume=True)
+    tensor: int = _key(1, "devices over which heads and hidden channels are split; -1: what is left", low=-1, resume=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    sampler: str = _key("heun", "solver", choices=("ddim", "euler", "heun"), resume=True)
+    steps: int = _key(20, "solver steps", low=1, high=10_000, resume=True)
+    guidance: float = _key(3.0, "classifier-free guidance scale; 1: none", low=0, high=100, resume=True)
+    guidance_interval: tuple[float, ...] = _key((0.1, 0.9), "t from which and up to which guidance acts", resume=True)
+    prompts: tuple[str, ...] = _key(("a red apple", "a green banana"), "prompts of the sample grids in TensorBoard", resume=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The whole config; see the sections for the keys."""
+
+    data: Data = Data()
+    text: Text = Text()
+    model: Model = Model()
+    diffusion: Diffusion = Diffusion()
+    optim: Optim = Optim()
+    train: Train = Train()
+    mesh: Mesh = Mesh()
+    sample: Sample = Sample()
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+
+def _fields() -> dict[str, dataclasses.Field]:
+    """Every field by its full key, such as ``optim.learning_rate``."""
+    return {
+        f"{section.name}.{field.name}": field
+        for section in dataclasses.fields(Config)
+        for field in dataclasses.fields(section.default)
+    }
+
+
+FIELDS = _fields()
+
+
+def default() -> ml_collections.ConfigDict:
+    """All keys at their defaults, as the ``ConfigDict`` a recipe starts from. Unknown keys raise on assignment."""
+    return ml_collections.ConfigDict(Config().to_dict())
+
+
+def resolve(values: Mapping[str, Any]) -> Config:
+    """The typed, checked config of a recipe's nested mapping. Missing keys take their defaults.
+
+    Raises:
+      ConfigError: an unknown key or section, a wrong type, a value out of range, or keys that contradict each other.
+    """
+    flat: dict[str, Any] = {}
+    for section, keys in values.items():
+        if not isinstance(keys, Mapping):
+            raise ConfigError(f"config key {section!r} is not a section; {nearest(section)}")
+        flat.update({f"{section}.{name}": value for name, value in keys.items()})
+    for key in flat:
+        if key not in FIELDS:
+            raise ConfigError(f"unknown config key {key!r}; {nearest(key)}")
+    checked = {key: _checked(key, flat.get(key, field.default)) for key, field in FIELDS.items()}
+    config = Config(
+        **{
+            section.name: type(section.default)(
+                **{k.split(".")[1]: v for k, v in checked.items() if k.split(".")[0] == section.name}
+            )
+            for section in dataclasses.fields(Config)
+        }
+    )
+    _check_together(config)
+    return config
+
+
+def nearest(key: str) -> str:
+    """Words that name the known key nearest to ``key``."""
+    close = difflib.get_close_matches(key, FIELDS, n=1, cutoff=0.0)[0]
+    tail = key.split(".")[-1]
+    same_name = [known for known in FIELDS if known.split(".")[-1] == tail]
+    return f"did you mean {(same_name or [close])[0]!r}? (`dfjax train --help` lists all keys)"
+
+
+def _checked(key: str, value: Any) -> Any:
+    """``value`` in the key's own type, or a ConfigError that says what is wrong with it."""
+    field = FIELDS[key]
+    expected = type(field.default)
+    if expected is float and type(value) is int:
+        value = float(value)
+    if expected is tuple and isinstance(value, list | tuple):
+        value = tuple(value)
+        item = type(field.default[0])
+        if any(type(v) is not item for v in value):
+            raise ConfigError(f"config key {key!r} takes a tuple of {item.__name__}, not {value!r}")
+    if type(value) is not expected:
+        raise ConfigError(f"config key {key!r} takes {expected.__name__}, not {type(value).__name__} ({value!r})")
+    choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
+    if choices and value not in choices:
+        close = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
+        raise ConfigError(f"config key {key!r} takes one of {', '.join(choices)}, not {value!r}; did you mean {close!r}?")
+    # Written so that NaN, which compares false with everything, is refused too.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
+        raise ConfigError(f"config key {key!r} must be {bounds}, not {value!r}")
+    return value
+
+
+def _check_together(config: Config) -> None:
+    """Refuse keys that are right one by one and wrong together."""
+    model, data, train = config.model, config.data, config.train
+    if model.width % (4 * model.heads):
+        raise ConfigError(
+            f"config key 'model.heads': width {model.width} over {model.heads} heads must be a multiple of 4; "
+            f"try --config.model.heads={_nearest_divisor(model.width // 4, model.heads)}"
+        )
+    if data.resolution % model.patch:
+        raise ConfigError(
+            f"config key 'data.resolution': {data.resolution} is no multiple of model.patch {model.patch}; "
+            f"try --config.data.resolution={round(data.resolution / model.patch) * model.patch or model.patch}"
+        )
+    if model.overlap and model.patch % 2:
+        raise ConfigError(f"config key 'model.overlap': an overlap of half a patch needs an even model.patch, not {model.patch}")
+    if train.batch_size % train.accumulation:
+        raise ConfigError(
+            f"config key 'train.accumulation': {train.accumulation} does not divide train.batch_size {train.batch_size}; "
+            f"try --config.train.accumulation={_nearest_divisor(train.batch_size, train.accumulation)}"
+        )
+    interval = config.sample.guidance_interval
+    if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
+        raise ConfigError(f"config key 'sample.guidance_interval' takes (from, to) with 0 <= from <= to <= 1, not {interval}")
+    if not config.sample.prompts:
+        raise ConfigError("config key 'sample.prompts' must name at least one prompt")
+    if config.diffusion.prediction == "eps":
+        raise ConfigError(
+            "config key 'diffusion.prediction': 'eps' leaves the clean picture undefined at t = 1, where both schedules end "
+            "in pure noise; use 'v' or 'x0'"
+        )
+
+
+def _nearest_divisor(number: int, wish: int) -> int:
+    return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: (abs(d - wish), d))
+
+
+def from_json(text: str) -> Config:
+    """The config that :meth:`Config.to_json` wrote. Raises ConfigError if it is not one."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"the saved config is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError("the saved config is not a JSON object")
+    return resolve(values)
+
+
+def changes_that_break_resume(saved: Config, wanted: Config) -> list[str]:
+    """Lines ``key: saved -> wanted`` for keys that a resumed run may not change, since they change what is trained."""
+    old, new = saved.to_dict(), wanted.to_dict()
+    lines = []
+    for key, field in FIELDS.items():
+        section, name = key.split(".")
+        if not field.metadata["resume"] and old[section][name] != new[section][name]:
+            lines.append(f"{key}: {old[section][name]!r} -> {new[section][name]!r}")
+    return lines
+
+
+def describe() -> str:
+    """A table of every key: type, default, meaning and, where there are any, choices."""
+    lines = []
+    for key, field in FIELDS.items():
+        choices = f" ({' | '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
+        lines.append(f"  --config.{key} : {type(field.default).__name__} = {field.default!r}\n      {field.metadata['doc']}{choices}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Foundations that need only jax and numpy."""

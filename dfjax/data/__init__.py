@@ -1,0 +1,1 @@
+"""Anything with images and captions, as sharded global batches."""

@@ -1,0 +1,7 @@
+"""The error that the data layer raises for what its user can put right."""
+
+from dfjax.core.errors import DfjaxError
+
+
+class DataError(DfjaxError, ValueError):
+    """Data that is missing or cannot be used. The message says what to do."""

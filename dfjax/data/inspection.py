@@ -1,0 +1,83 @@
+"""`dfjax data build` and `dfjax data inspect`: get the data set, and see what training will see."""
+
+import collections
+import dataclasses
+import logging
+
+import numpy as np
+from PIL import Image
+
+from dfjax import config as config_lib
+from dfjax.core import images
+from dfjax.data import pipeline, sources
+from dfjax.data.errors import DataError
+
+_COLUMNS = 16
+_LISTED = 16
+
+
+class _NoTokens:
+    """Stands in for the tokenizer, which a look at the data does not need."""
+
+    def encode(self, text: str) -> np.ndarray:
+        return np.zeros(0, np.int32)
+
+    def is_cut(self, text: str) -> bool:
+        return False
+
+
+def run(config: config_lib.Config, action: str, num: int = 64, out: str = "") -> None:
+    """What ``dfjax data`` does: results go to stdout.
+
+    Args:
+      action: "build" (the embedded data set, where it is missing) or "inspect" (print what there is).
+      num: pictures in the grid of what training sees first.
+      out: PNG file for the grid; empty: none.
+
+    Raises:
+      DataError: another action, or data that is missing or does not fit the config.
+    """
+    if action == "build":
+        print(sources.build(config.data))
+    elif action == "inspect":
+        _inspect(config, num, out)
+    else:
+        raise DataError(f"`dfjax data` can `build` and `inspect`, not {action!r}")
+
+
+def _inspect(config: config_lib.Config, num: int, out: str) -> None:
+    data = config.data
+    for split in filter(None, (data.split, data.validation_split)):
+        print(
+            f"{split}: {len(sources.open_source(data, split)):,} records"
+            + (f" of {data.category}" if data.category else "")
+        )
+    source = sources.open_source(data, data.split)
+    categories = count_categories(dataclasses.replace(data, category=""))
+    if categories:
+        print("categories: " + ", ".join(f"{name} ({count:,})" for name, count in categories.most_common()))
+    examples = pipeline.training_examples(source, _NoTokens(), data, config.train.seed)
+    seen = [examples[position] for position in range(max(num, _LISTED))]
+    print("what training sees first:")
+    for example in seen[:_LISTED]:
+        print(f"  {example.caption}")
+    for record, reason in dict(pair for example in seen for pair in example.bad).items():
+        print(f"damaged: {record}: {reason}")
+    if out and num > 0:
+        scale = max(1, 64 // data.resolution)
+        sheet = images.grid(np.stack([example.image for example in seen[:num]]), columns=_COLUMNS, scale=scale)
+        Image.fromarray(sheet).save(out)
+        logging.info("wrote the first %d pictures to %s", num, out)
+
+
+def count_categories(data: config_lib.Data) -> collections.Counter[str]:
+    """Records of data.split by category; empty if the data set has none. Records that cannot be read are left out."""
+    source = sources.open_source(data, data.split)
+    counts: collections.Counter[str] = collections.Counter()
+    for index in range(len(source)):
+        try:
+            counts[source[index].category] += 1
+        except sources.DAMAGED:
+            continue
+    counts.pop("", None)
+    return counts

@@ -1,0 +1,236 @@
+"""Random access to the records of any prepared TFDS data set that has a picture and a text or a label."""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from dfjax import config
+from dfjax.data.errors import DataError
+from dfjax.data.records import Record
+
+T = TypeVar("T")
+
+EMBEDDED = "emoji_captions"
+
+# What reading and decoding a damaged record raises. Anything else is a mistake in the program and is passed on.
+DAMAGED = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_MOST_DAMAGED = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordSource:
+    """A split of a data set, or one category of it. Picklable; ``source[i]`` reads one record from disk.
+
+    Attributes:
+      name: of data set and split, as in "emoji_captions/train".
+      stored: TFDS's data source, with pictures left encoded.
+      image_key, text_key: the features that hold picture and caption.
+      label_names, category_names: of a class-label feature, by number; empty if it is a text.
+      indices: the positions in ``stored`` that are used.
+    """
+
+    name: str
+    stored: Sequence[Any]
+    image_key: str
+    text_key: str
+    label_names: tuple[str, ...]
+    category_names: tuple[str, ...]
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def id(self, index: int) -> str:
+        """The record's name, which needs no reading."""
+        return f"{self.name}[{self.indices[index]}]"
+
+    def __getitem__(self, index: int) -> Record:
+        """Raises one of :data:`DAMAGED` if the record cannot be read, or has no caption."""
+        features = self.stored[self.indices[index]]
+        text = _named(features[self.text_key], self.label_names).strip()
+        if not text:
+            raise ValueError("its caption is empty")
+        return Record(
+            id=self.id(index),
+            image=bytes(features[self.image_key]),
+            text=text,
+            is_label=bool(self.label_names),
+            concept=_named(features.get("concept", "")),
+            style=_named(features.get("style", "")),
+            object=_named(features.get("object", "")),
+            category=_named(features.get("category", ""), self.category_names),
+            recolourable=bool(features.get("recolourable", False)),
+        )
+
+
+def open_source(data: config.Data, split: str) -> RecordSource:
+    """Open a split of the data set that ``data`` describes. Touches no network.
+
+    Raises:
+      DataError: the data set is not prepared, or has no such split, feature or category.
+    """
+    builder = _open_builder(data)
+    known = list(builder.info.splits)
+    if split.split("[")[0] not in known:
+        raise DataError(f"{data.name} has no split {split!r}; it has {', '.join(known)}")
+    image_key, text_key = find_features(builder.info.features, data)
+    features = dict(builder.info.features.items())
+    stored = _data_source(builder, split, image_key)
+    source = RecordSource(
+        name=f"{data.name}/{split}",
+        stored=stored,
+        image_key=image_key,
+        text_key=text_key,
+        label_names=_names(features[text_key]),
+        category_names=_names(features.get("category")),
+        indices=range(len(stored)),
+    )
+    if data.category:
+        source = dataclasses.replace(source, indices=_in_category(source, data))
+    if not len(source):
+        raise DataError(f"split {split!r} of {data.name} is empty")
+    return source
+
+
+def read(source: RecordSource, index: int, use: Callable[[Record], T]) -> tuple[T, list[tuple[str, str]]]:
+    """``use(record)`` of a record; where it is damaged, of the next one that is not.
+
+    Returns:
+      The result, and (id, reason) of each record that was passed over. Both depend on the data and ``index`` alone.
+
+    Raises:
+      DataError: too many records in a row are damaged.
+    """
+    passed_over = []
+    for step in range(min(_MOST_DAMAGED, len(source))):
+        candidate = (index + step) % len(source)
+        try:
+            return use(source[candidate]), passed_over
+        except DAMAGED as error:
+            passed_over.append((source.id(candidate), f"{type(error).__name__}: {error}"[:200]))
+    first_id, reason = passed_over[0]
+    raise DataError(
+        f"{len(passed_over)} records in a row cannot be used, from {first_id} ({reason}); prepare the data set again"
+    )
+
+
+def build(data: config.Data) -> pathlib.Path:
+    """Build the embedded data set where it is missing, from installed packages. Returns its folder.
+
+    Raises:
+      DataError: it is another data set that is missing, or a package is.
+    """
+    try:
+        return pathlib.Path(_open_builder(data).data_dir)
+    except DataError:
+        if _parts(data.name)[0] != EMBEDDED:
+            raise
+    from dfjax.data.builders import emoji_captions  # Needed, with its packages, for this alone.
+
+    builder = emoji_captions.EmojiCaptions(data_dir=data_dir(data))
+    builder.download_and_prepare()
+    return pathlib.Path(builder.data_dir)
+
+
+def data_dir(data: config.Data) -> pathlib.Path:
+    """The folder of prepared data sets: data.dir, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    return pathlib.Path(data.dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def find_features(features: tfds.features.FeaturesDict, data: config.Data) -> tuple[str, str]:
+    """The keys of the picture and of the caption: those that ``data`` names, else the only ones there are.
+
+    Raises:
+      DataError: there is none, or there are several and none of them is called "text" or "caption".
+    """
+    images = [key for key, feature in sorted(features.items()) if isinstance(feature, tfds.features.Image)]
+    spoken = tfds.features.Text | tfds.features.ClassLabel
+    texts = [key for key, feature in sorted(features.items()) if isinstance(feature, spoken)]
+    # An EmojiCaptions record has many texts, of which one is the caption; most captioned sets use these names.
+    usual = [key for key in texts if key in ("text", "caption")]
+    image_key = _only("data.image_key", data.image_key, images, ["image"] if "image" in images else [], data.name)
+    return image_key, _only("data.text_key", data.text_key, texts, usual, data.name)
+
+
+def _only(key: str, wanted: str, candidates: list[str], usual: list[str], name: str) -> str:
+    if wanted and wanted not in candidates:
+        raise DataError(f"{name} has no such feature: {key}={wanted!r}; it can be {_listed(candidates)}")
+    found = [wanted] if wanted else candidates if len(candidates) == 1 else usual
+    if len(found) != 1:
+        raise DataError(f"cannot tell which feature of {name} to use: set {key} to {_listed(candidates)}")
+    return found[0]
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join(names) if names else "nothing: there is no feature of that kind"
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """("mnist", "", "3.0.1") of "mnist:3.0.1", ("a", "b", "") of "a/b"."""
+    match = re.fullmatch(r"(\w+)(?:/([^:]+))?(?::([\d.]+))?", name)
+    if not match:
+        raise DataError(f"data.name must read `name`, `name/config` or either with `:version`, not {name!r}")
+    return match[1], match[2] or "", match[3] or ""
+
+
+def _open_builder(data: config.Data) -> tfds.core.DatasetBuilder:
+    """The data set as its files describe it. TFDS's own look-up by name asks the network first, for minutes."""
+    name, variant, wanted = _parts(data.name)
+    folder = data_dir(data) / name / variant
+    versions = {path.parent.name: path.parent for path in folder.glob(f"{wanted or '*'}/dataset_info.json")}
+    versions = {tfds.core.Version(v): path for v, path in versions.items() if tfds.core.Version.is_valid(v)}
+    if not versions:
+        others = sorted(path.name for path in folder.glob("*") if any(path.glob("*/dataset_info.json")))
+        if others and not variant:
+            raise DataError(f"{name} comes in several configs: set data.name to {name}/ and one of {', '.join(others)}")
+        raise DataError(f"data set {data.name!r} is not in {data_dir(data)}; {_how_to_prepare(name)}")
+    return tfds.builder_from_directory(versions[max(versions)])
+
+
+def _how_to_prepare(name: str) -> str:
+    if name == EMBEDDED:
+        return "run `dfjax data build --config=...` with the config you train with, or set data.dir to where it is"
+    return f"prepare it with `tfds build {name} --file_format=array_record --data_dir=...`, and set data.dir to that folder"
+
+
+def _data_source(builder: tfds.core.DatasetBuilder, split: str, image_key: str) -> Sequence[Any]:
+    try:
+        return builder.as_data_source(split=split, decoders={image_key: tfds.decode.SkipDecoding()})
+    except NotImplementedError as error:
+        raise DataError(
+            f"{builder.info.full_name} is stored as {builder.info.file_format.value}, which cannot be read at random; "
+            f"prepare it again with --file_format=array_record"
+        ) from error
+
+
+def _in_category(source: RecordSource, data: config.Data) -> tuple[int, ...]:
+    """Indices of the records of data.category. Reads them all once: 10,000 in a second."""
+    by_category: dict[str, list[int]] = {}
+    for index in range(len(source)):
+        try:
+            by_category.setdefault(source[index].category, []).append(index)
+        except DAMAGED:
+            continue  # Nobody can say what a record that cannot be read belongs to.
+    if by_category.keys() == {""}:
+        raise DataError(f"{data.name} has no `category` feature: leave data.category empty")
+    if data.category not in by_category:
+        known = ", ".join(sorted(filter(None, by_category)))
+        raise DataError(f"split {source.name} has nothing in data.category={data.category!r}; it has {known}")
+    return tuple(by_category[data.category])
+
+
+def _names(feature: Any) -> tuple[str, ...]:
+    return tuple(feature.names) if isinstance(feature, tfds.features.ClassLabel) else ()
+
+
+def _named(value: Any, names: tuple[str, ...] = ()) -> str:
+    """A text, or the name of a class; empty for the number -1, which stands for "no label"."""
+    if names:
+        return names[value] if 0 <= value < len(names) else ""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

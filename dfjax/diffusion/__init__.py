@@ -1,0 +1,1 @@
+"""The mathematics of diffusion: pure functions, no network, no I/O, no config."""

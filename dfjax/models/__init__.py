@@ -1,0 +1,1 @@
+"""Denoisers as NNX modules that know nothing of meshes, data or training."""

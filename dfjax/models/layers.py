@@ -1,0 +1,107 @@
+"""The pieces of the transformer: linear layers, attention with rotary positions, gated MLP, embeddings."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+Tokens = Float[Array, "batch tokens width"]
+
+
+def linear(
+    inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype: jnp.dtype, bias: bool = False, zero: bool = False
+) -> nnx.Linear:
+    """A linear layer with float32 parameters that computes in ``dtype``; ``zero`` starts it at 0."""
+    init = nnx.initializers.zeros if zero else nnx.initializers.lecun_normal()
+    return nnx.Linear(inputs, outputs, use_bias=bias, kernel_init=init, dtype=dtype, param_dtype=jnp.float32, rngs=rngs)
+
+
+def rms(x: Float[Array, "... width"]) -> Float[Array, "... width"]:
+    """x over its root mean square, accumulated in float32 (arXiv 1910.07467), without a gain."""
+    square = jnp.mean(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
+    return (x * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
+
+
+def fourier(value: Float[Array, "batch"], width: int, low: float = 0.25, high: float = 1000.0) -> Float[Array, "batch width"]:
+    """Cosines and sines of a number in [0, 1] at ``width / 2`` frequencies, spaced evenly in the logarithm; float32."""
+    frequencies = jnp.exp(jnp.linspace(math.log(low), math.log(high), width // 2, dtype=jnp.float32))
+    angles = value.astype(jnp.float32)[:, None] * frequencies
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+def axial_angles(rows: int, columns: int, head_width: int, prefix: int = 0, base: float = 100.0) -> Float[Array, "tokens half"]:
+    """Rotary angles of ``prefix`` position-less tokens followed by a grid, row by row.
+
+    Half of the head's pairs turn with the row and half with the column (2-D rotary positions, arXiv 2403.13298,
+    axial form). The prefix (text) is not turned: it carries its own order. Shape [prefix + rows * columns,
+    head_width / 2], float32, radians.
+    """
+    quarter = head_width // 4
+    frequencies = base ** (-jnp.arange(quarter, dtype=jnp.float32) / quarter)
+    row = jnp.repeat(jnp.arange(rows, dtype=jnp.float32), columns)
+    column = jnp.tile(jnp.arange(columns, dtype=jnp.float32), rows)
+    angles = jnp.concatenate([row[:, None] * frequencies, column[:, None] * frequencies], axis=-1)
+    return jnp.concatenate([jnp.zeros((prefix, 2 * quarter), jnp.float32), angles])
+
+
+def line_angles(tokens: int, head_width: int, base: float = 10_000.0) -> Float[Array, "tokens half"]:
+    """Rotary angles of a sequence (arXiv 2104.09864, equation 15); float32, radians."""
+    half = head_width // 2
+    frequencies = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    return jnp.arange(tokens, dtype=jnp.float32)[:, None] * frequencies
+
+
+def rotate(x: Float[Array, "batch tokens heads head"], angles: Float[Array, "tokens half"]) -> Float[Array, "batch tokens heads head"]:
+    """Turn the pairs (x_i, x_{i + half}) by the token's angles, in x's type."""
+    first, second = jnp.split(x, 2, axis=-1)
+    cos, sin = jnp.cos(angles)[:, None].astype(x.dtype), jnp.sin(angles)[:, None].astype(x.dtype)
+    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+
+
+def attend(
+    query: Float[Array, "batch tokens heads head"],
+    key: Float[Array, "batch tokens heads head"],
+    value: Float[Array, "batch tokens heads head"],
+    mask: Bool[Array, "batch tokens"] | None,
+) -> Float[Array, "batch tokens heads head"]:
+    """Softmax attention, float32 softmax; ``mask`` is False where a key is padding."""
+    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32) / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+
+
+class Attention(nnx.Module):
+    """Self-attention with rotary positions and normalised queries and keys (arXiv 2302.05442), learned gain per head."""
+
+    def __init__(self, width: int, heads: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        self.heads = heads
+        self.query = linear(width, width, rngs=rngs, dtype=dtype)
+        self.key = linear(width, width, rngs=rngs, dtype=dtype)
+        self.value = linear(width, width, rngs=rngs, dtype=dtype)
+        self.out = linear(width, width, rngs=rngs, dtype=dtype)
+        self.gain = nnx.Param(jnp.ones((heads, 1), jnp.float32))
+
+    def __call__(self, x: Tokens, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"] | None) -> Tokens:
+        query, key, value = (
+            layer(x).reshape(*x.shape[:2], self.heads, -1) for layer in (self.query, self.key, self.value)
+        )
+        # Unit root mean square times sqrt(head width) in the product: the gain sets the softmax's temperature.
+        query = rotate(rms(query) * self.gain[...].astype(query.dtype), angles)
+        key = rotate(rms(key), angles)
+        return self.out(attend(query, key, value, mask).reshape(x.shape))
+
+
+class GatedMlp(nnx.Module):
+    """SwiGLU: down(silu(gate(x)) * up(x)) (arXiv 2002.05202, equation 6)."""
+
+    def __init__(self, width: int, hidden: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        self.gate = linear(width, hidden, rngs=rngs, dtype=dtype)
+        self.up = linear(width, hidden, rngs=rngs, dtype=dtype)
+        self.down = linear(hidden, width, rngs=rngs, dtype=dtype)
+
+    def __call__(self, x: Tokens) -> Tokens:
+        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))

@@ -1,0 +1,168 @@
+"""The denoiser: a diffusion transformer over text and image tokens, with the text tower that is trained with it.
+
+One stream with one set of weights runs over both kinds of token, joined in attention (as the single-stream blocks of
+Flux and Lumina-Image 2.0, arXiv 2503.21758). Noise level and pooled text set scale, shift and gate of each layer
+(adaLN-Zero, DiT, arXiv 2212.09748).
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from dfjax.models import patches
+from dfjax.models.layers import Attention, GatedMlp, Tokens, axial_angles, fourier, line_angles, linear, rms
+
+Images = Float[Array, "batch height width channels"]
+
+_REMAT = {
+    "none": None,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerShape:
+    """Sizes of a :class:`Transformer`; see the config's ``model`` and ``text`` sections for their meaning."""
+
+    resolution: int
+    vocab_size: int
+    max_tokens: int
+    text_depth: int
+    width: int
+    depth: int
+    heads: int
+    patch: int
+    overlap: bool
+    mlp_ratio: float
+    remat: str
+    dtype: str
+    unroll: int
+    channels: int = 3
+
+    @property
+    def hidden(self) -> int:
+        """Hidden channels of the gated MLP: the ratio, rounded to a multiple of 8."""
+        return max(8, round(self.width * self.mlp_ratio / 8) * 8)
+
+
+class TextBlock(nnx.Module):
+    """A pre-norm transformer layer."""
+
+    def __init__(self, shape: TransformerShape, *, rngs: nnx.Rngs):
+        dtype = jnp.dtype(shape.dtype)
+        self.attention = Attention(shape.width, shape.heads, dtype=dtype, rngs=rngs)
+        self.mlp = GatedMlp(shape.width, shape.hidden, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Tokens, condition: None, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"]) -> Tokens:
+        x = x + self.attention(rms(x), angles, mask)
+        return x + self.mlp(rms(x))
+
+
+class DenoiserBlock(nnx.Module):
+    """A transformer layer whose norms are set by the condition (adaLN-Zero: it starts as the identity)."""
+
+    def __init__(self, shape: TransformerShape, *, rngs: nnx.Rngs):
+        dtype = jnp.dtype(shape.dtype)
+        self.modulation = linear(shape.width, 6 * shape.width, rngs=rngs, dtype=dtype, bias=True, zero=True)
+        self.attention = Attention(shape.width, shape.heads, dtype=dtype, rngs=rngs)
+        self.mlp = GatedMlp(shape.width, shape.hidden, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Tokens,
+        condition: Float[Array, "batch width"],
+        angles: Float[Array, "tokens half"],
+        mask: Bool[Array, "batch tokens"],
+    ) -> Tokens:
+        scale1, shift1, gate1, scale2, shift2, gate2 = jnp.split(self.modulation(condition)[:, None], 6, axis=-1)
+        x = x + gate1 * self.attention(rms(x) * (1 + scale1) + shift1, angles, mask)
+        return x + gate2 * self.mlp(rms(x) * (1 + scale2) + shift2)
+
+
+def stack(block: type[nnx.Module], shape: TransformerShape, depth: int, rngs: nnx.Rngs) -> nnx.Module:
+    """``depth`` blocks as one module whose parameters have a leading axis of layers."""
+
+    @nnx.split_rngs(splits=depth)
+    @nnx.vmap(in_axes=0, out_axes=0)
+    def make(rngs: nnx.Rngs):
+        return block(shape, rngs=rngs)
+
+    return make(rngs)
+
+
+def run_stack(stacked: nnx.Module, shape: TransformerShape, x: Tokens, *inputs) -> Tokens:
+    """Scan the layers of :func:`stack` over x: one layer is compiled, whatever the depth."""
+    graph, parameters = nnx.split(stacked)
+
+    def layer(x: Tokens, parameters: nnx.State) -> tuple[Tokens, None]:
+        return nnx.merge(graph, parameters)(x, *inputs), None
+
+    if shape.remat != "none":
+        layer = jax.checkpoint(layer, policy=_REMAT[shape.remat], prevent_cse=False)
+    return jax.lax.scan(layer, x, parameters, unroll=shape.unroll)[0]
+
+
+class TextTower(nnx.Module):
+    """Token ids to token features and one pooled vector."""
+
+    def __init__(self, shape: TransformerShape, *, rngs: nnx.Rngs):
+        self.shape = shape
+        init = nnx.initializers.normal(1.0)
+        self.embedding = nnx.Embed(shape.vocab_size, shape.width, embedding_init=init, param_dtype=jnp.float32, rngs=rngs)
+        self.blocks = stack(TextBlock, shape, shape.text_depth, rngs) if shape.text_depth else None
+
+    def __call__(self, ids: Int[Array, "batch tokens"], mask: Bool[Array, "batch tokens"]) -> tuple[Tokens, Float[Array, "batch width"]]:
+        x = self.embedding(ids).astype(self.shape.dtype)
+        if self.blocks is not None:
+            angles = line_angles(ids.shape[1], self.shape.width // self.shape.heads)
+            x = run_stack(self.blocks, self.shape, x, None, angles, mask)
+        weight = mask[..., None].astype(x.dtype)
+        return x, jnp.sum(x * weight, axis=1) / jnp.sqrt(jnp.maximum(jnp.sum(weight, axis=1), 1.0))
+
+
+class Transformer(nnx.Module):
+    """(noisy pictures, noise level, caption ids) -> prediction. Padding is id 0."""
+
+    def __init__(self, shape: TransformerShape, *, rngs: nnx.Rngs):
+        self.shape = shape
+        make = functools.partial(linear, rngs=rngs, dtype=jnp.dtype(shape.dtype), bias=True)
+        values = shape.patch**2 * shape.channels * (4 if shape.overlap else 1)
+        self.text = TextTower(shape, rngs=rngs)
+        self.patch_in = make(values, shape.width)
+        self.time_in = make(256, shape.width)
+        self.time_out = make(shape.width, shape.width)
+        self.pooled = make(shape.width, shape.width)
+        self.blocks = stack(DenoiserBlock, shape, shape.depth, rngs)
+        self.final = make(shape.width, 2 * shape.width, zero=True)
+        self.patch_out = make(shape.width, values, zero=True)
+
+    def __call__(self, z: Images, t: Float[Array, "batch"], ids: Int[Array, "batch tokens"]) -> Images:
+        """The prediction, float32 and of z's shape.
+
+        Args:
+          z: noisy pictures [batch, resolution, resolution, channels]. t: noise levels in [0, 1].
+          ids: caption ids [batch, max_tokens], int32.
+        """
+        shape, dtype = self.shape, jnp.dtype(self.shape.dtype)
+        text_mask = ids != 0
+        text, pooled = self.text(ids, text_mask)
+        time = self.time_out(jax.nn.silu(self.time_in(fourier(t, 256).astype(dtype))))
+        condition = jax.nn.silu(time + self.pooled(rms(pooled)))
+
+        cut = patches.split_overlapping if shape.overlap else patches.split
+        image = self.patch_in(cut(z.astype(dtype), shape.patch))
+        rows, columns = image.shape[1:3]
+        x = jnp.concatenate([text, image.reshape(*image.shape[:1], rows * columns, shape.width)], axis=1)
+        mask = jnp.pad(text_mask, ((0, 0), (0, rows * columns)), constant_values=True)
+        angles = axial_angles(rows, columns, shape.width // shape.heads, prefix=ids.shape[1])
+        x = run_stack(self.blocks, shape, x, condition, angles, mask)[:, ids.shape[1] :]
+
+        scale, shift = jnp.split(self.final(condition)[:, None], 2, axis=-1)
+        out = self.patch_out(rms(x) * (1 + scale) + shift).reshape(*image.shape[:3], -1)
+        join = patches.join_overlapping if shape.overlap else patches.join
+        return join(out, shape.patch).astype(jnp.float32)

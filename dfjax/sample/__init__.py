@@ -1,0 +1,1 @@
+"""The sampler, alone: no trainer, no data pipeline, no TensorFlow."""

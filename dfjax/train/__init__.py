@@ -1,0 +1,1 @@
+"""The trainer: state, step, loop and what it reports."""

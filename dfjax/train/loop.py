@@ -1,0 +1,181 @@
+"""The training loop."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from clu import metric_writers, periodic_actions
+
+from dfjax import config as config_lib
+from dfjax.checkpoint.store import Checkpoints
+from dfjax.checkpoint.workdir import Found, Workdir
+from dfjax.core.errors import DfjaxError
+from dfjax.data import pipeline, sources
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.train import report, run, step, validation
+from dfjax.train.state import TrainState
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hook:
+    """Something done every so many steps (0: never) and after the last one.
+
+    ``call(state, step)`` returns scalars by name, and pictures by name: uint8 [n, height, width, 3].
+    """
+
+    every_steps: int
+    call: Callable[[TrainState, int], tuple[dict[str, float], dict[str, np.ndarray]]]
+
+
+HookMaker = Callable[[run.Run], Hook]
+
+
+def train(config: config_lib.Config, workdir: Path | str, *, hooks: tuple[HookMaker, ...] = (), profile: bool = False) -> int:
+    """Train until ``config.train.num_steps``, going on from the newest checkpoint in ``workdir`` if there is one.
+
+    Args:
+      hooks: made once the run is ready, called besides validation. profile: record a profile of a few steps.
+
+    Returns:
+      The last step.
+
+    Raises:
+      DfjaxError: a config, work directory or data set that cannot be used, in words that say what to do.
+    """
+    room = Workdir(Path(workdir))
+    found = run.check_workdir(room)
+    train_config = config.train
+    checkpoints = Checkpoints(room.checkpoints, train_config.keep_last, train_config.keep_every_steps)
+    with checkpoints:
+        if found is Found.RESUMABLE:
+            run.check_config(room, checkpoints, config)
+            if checkpoints.steps()[-1] >= train_config.num_steps:
+                _log.info("%s is finished: it has all its %d steps", room.path, train_config.num_steps)
+                return train_config.num_steps
+        ready = run.prepare(config, room, found, checkpoints)
+        if jax.process_index() == 0:
+            report.forget_after(room.metrics, ready.start)
+        writer = report.writer(room)
+        try:
+            made = (_validation_hook(ready), *(make(ready) for make in hooks))
+            _steps(ready, checkpoints, writer, made, profile)
+        finally:
+            writer.close()
+    return train_config.num_steps
+
+
+def _steps(ready: run.Run, checkpoints: Checkpoints, writer: metric_writers.MetricWriter, hooks, profile: bool) -> None:
+    """All steps from ``ready.start``, with what is due after each."""
+    config, total = ready.config, ready.config.train.num_steps
+    state, ledger, cut = ready.state, report.Ledger(ready.room.bad_records), 0
+    batches = pipeline.training_batches(
+        ready.source,
+        ready.tokenizer,
+        config.data,
+        seed=config.train.seed,
+        batch_size=config.train.batch_size,
+        sharding=mesh_lib.batch_sharding(ready.mesh),
+        position=ready.start * config.train.batch_size,
+    )
+    actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
+    with batches:
+        train_step, compile_seconds, first = _compile(ready, next(batches))
+        writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
+        progress = report.Progress(total, config.train.batch_size, ready.seconds)
+        for number in range(ready.start + 1, total + 1):
+            batch = first if number == ready.start + 1 else next(batches)
+            state, metrics = train_step(state, batch.arrays)
+            progress.note(metrics)
+            ledger.add(batch.bad)
+            cut += batch.cut_captions
+            for action in actions:
+                action(number)
+            if number % config.train.log_every_steps == 0 or number == total:
+                counted = {"data/bad_records": float(len(ledger)), "data/cut_captions": float(cut)}
+                scalars = progress.scalars(number)
+                writer.write_scalars(number, scalars | counted)
+                _check_finite(scalars["train/loss"], number)
+            if number % config.train.checkpoint_every_steps == 0 or number == total:
+                # Never save what is lost already over what is not.
+                _check_finite(float(metrics["loss"]), number)
+                run.save(ready, checkpoints, state, number, progress.seconds)
+            with progress.paused():
+                _call_hooks(hooks, state, number, total, writer)
+        if cut:
+            _log.warning("%d captions were longer than text.max_tokens=%d and were cut", cut, config.text.max_tokens)
+        checkpoints.wait()
+        writer.flush()
+    _log.info("trained %d steps in %s", total, report.time_words(progress.seconds))
+
+
+def _compile(ready: run.Run, first: Any) -> tuple[Callable, float, Any]:
+    """The step compiled for the first batch, and the seconds that took."""
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, ready.state)
+    null_ids = ready.tokenizer.null()
+    jitted = step.make(ready.denoiser, ready.config, ready.optimizer, null_ids, ready.mesh, shardings)
+    started = time.monotonic()
+    compiled = jitted.lower(ready.state, first.arrays).compile()
+    seconds = time.monotonic() - started
+    _log.info("compiled the step in %.1f s", seconds)
+    return compiled, seconds, first
+
+
+def _actions(room: Workdir, writer, total: int, every_steps: int, profile: bool) -> list[periodic_actions.PeriodicAction]:
+    actions: list[periodic_actions.PeriodicAction] = [
+        periodic_actions.ReportProgress(num_train_steps=total, writer=writer, every_steps=every_steps, every_secs=None)
+    ]
+    if profile and jax.process_index() == 0:
+        actions.append(periodic_actions.Profile(logdir=str(room.path), num_profile_steps=5, first_profile=10))
+    return actions
+
+
+def _call_hooks(hooks, state: TrainState, number: int, total: int, writer: metric_writers.MetricWriter) -> None:
+    for hook in hooks:
+        if number == total or (hook.every_steps and number % hook.every_steps == 0):
+            scalars, pictures = hook.call(state, number)
+            if scalars:
+                writer.write_scalars(number, scalars)
+            if pictures:
+                writer.write_images(number, pictures)
+
+
+def _validation_hook(ready: run.Run) -> Hook:
+    """Validation loss of the averaged weights; nothing where no validation split is named."""
+    config = ready.config
+    if not config.data.validation_split:
+        return Hook(0, lambda state, number: ({}, {}))
+    source = sources.open_source(config.data, config.data.validation_split)
+    shards = ready.mesh.shape["data"] * ready.mesh.shape["fsdp"]
+    size = -(-min(len(source), config.train.validation_examples, config.train.batch_size) // shards) * shards
+    fixed = pipeline.fixed_batches(
+        source,
+        ready.tokenizer,
+        config.data,
+        batch_size=size,
+        limit=config.train.validation_examples,
+        sharding=mesh_lib.batch_sharding(ready.mesh),
+    )
+    batches = [batch.arrays for batch in fixed]
+    validate = validation.make(ready.denoiser, config, ready.mesh)
+
+    def call(state: TrainState, number: int):
+        scalars = validate(state.ema, batches)
+        _log.info("step %d  validation loss %.4f", number, scalars["validation/loss"])
+        return scalars, {}
+
+    return Hook(config.train.validate_every_steps, call)
+
+
+def _check_finite(loss: float, number: int) -> None:
+    if not np.isfinite(loss):
+        raise DfjaxError(
+            f"the loss is {loss} at or before step {number}: the parameters are lost, the checkpoints before it are not. "
+            "Lower --config.optim.learning_rate or set --config.optim.clip_norm, in another --workdir"
+        )

@@ -1,0 +1,135 @@
+"""A run from its config to ready parts: mesh, data, tokenizer, network, optimizer, state, new or restored."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import optax
+from clu import parameter_overview
+from jax.sharding import Mesh
+
+from dfjax import config as config_lib
+from dfjax.checkpoint.store import CheckpointError, Checkpoints, versions
+from dfjax.checkpoint.workdir import Found, Workdir
+from dfjax.core import trees
+from dfjax.data import pipeline, sources
+from dfjax.models import denoiser as denoiser_lib
+from dfjax.parallel import hosts
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.text import tokenizer as tokenizer_lib
+from dfjax.train import optim
+from dfjax.train import state as state_lib
+
+_log = logging.getLogger(__name__)
+
+_CAPTIONS_FOR_TOKENIZER = 100_000
+
+
+@dataclasses.dataclass
+class Run:
+    """The parts of a run. ``state`` is handed to the step, which is donated it, and must not be used after."""
+
+    config: config_lib.Config
+    room: Workdir
+    mesh: Mesh
+    source: Any
+    tokenizer: tokenizer_lib.Tokenizer
+    denoiser: denoiser_lib.Denoiser
+    optimizer: optax.GradientTransformation
+    state: state_lib.TrainState
+    start: int
+    seconds: float
+
+
+def check_workdir(room: Workdir) -> Found:
+    """What the work directory holds. Raises CheckpointError for what no run may be started in."""
+    found, words = room.inspect()
+    if found in (Found.DAMAGED, Found.FOREIGN):
+        raise CheckpointError(words)
+    _log.info("%s", words)
+    return found
+
+
+def check_config(room: Workdir, checkpoints: Checkpoints, config: config_lib.Config) -> None:
+    """Raise CheckpointError if the newest checkpoint was trained with keys that a resume may not change."""
+    step = checkpoints.steps()[-1]
+    changed = config_lib.changes_that_break_resume(checkpoints.config(step), config)
+    if changed:
+        raise CheckpointError(
+            f"{room.path} was trained with another config:\n  " + "\n  ".join(changed) + "\n(saved -> wanted). "
+            "Go on with the saved values, or choose another --workdir for the new ones"
+        )
+
+
+def prepare(config: config_lib.Config, room: Workdir, found: Found, checkpoints: Checkpoints) -> Run:
+    """Everything up to the first step: restored where there is a checkpoint, new where there is none."""
+    mesh = mesh_lib.make(config.mesh)
+    mesh_lib.check_batch(config, mesh)
+    optimizer = optim.make(config)
+    source = sources.open_source(config.data, config.data.split)
+    step = checkpoints.steps()[-1] if found is Found.RESUMABLE else None
+    tokenizer = _tokenizer(config, source, checkpoints, step)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
+    _write_files(config, room, tokenizer)
+    if step is None:
+        state, seconds = state_lib.create(denoiser, optimizer, mesh, config.train.seed), 0.0
+    else:
+        state, seconds = _restore(config, checkpoints, step, state_lib.abstract(denoiser, optimizer, mesh))
+    _overview(room, state.params)
+    return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, state, step or 0, seconds)
+
+
+def save(run: Run, checkpoints: Checkpoints, state: state_lib.TrainState, step: int, seconds: float) -> None:
+    """Start saving the state of ``step``: arrays, config, position, tokenizer, versions in one commit."""
+    meta = {
+        "config": run.config.to_dict(),
+        "attempt": int(state.attempt),
+        "position": step * run.config.train.batch_size,
+        "train_seconds": seconds,
+        "devices": jax.device_count(),
+    }
+    arrays = {"params": state.params, "ema": state.ema, "optimizer": state.optimizer}
+    checkpoints.save(step, arrays, meta, run.tokenizer.model)
+
+
+def _restore(config, checkpoints: Checkpoints, step: int, wanted: state_lib.TrainState):
+    arrays = checkpoints.arrays(step, {"params": wanted.params, "ema": wanted.ema, "optimizer": wanted.optimizer})
+    meta = checkpoints.meta(step)
+    other = {name: (old, new) for name, new in versions().items() if (old := meta["versions"].get(name)) != new}
+    if other:
+        _log.warning("saved under other versions, so the resumed run may differ in its last bits: %s", other)
+
+    def scalar(value: int, like: jax.ShapeDtypeStruct):
+        return jax.device_put(jax.numpy.asarray(value, like.dtype), like.sharding)
+
+    state = state_lib.TrainState(
+        step=scalar(step, wanted.step), attempt=scalar(meta["attempt"], wanted.attempt), **arrays
+    )
+    return state, float(meta["train_seconds"])
+
+
+def _tokenizer(config, source, checkpoints: Checkpoints, step: int | None) -> tokenizer_lib.Tokenizer:
+    """The checkpoint's tokenizer, or one that the first process learns from the captions."""
+    if step is not None:
+        return tokenizer_lib.Tokenizer(checkpoints.tokenizer(step), config.text.max_tokens)
+    model = b""
+    if jax.process_index() == 0:
+        captions = pipeline.example_captions(source, _CAPTIONS_FOR_TOKENIZER)
+        model = tokenizer_lib.learn(captions, config.text.vocab_size, config.text.max_tokens).model
+    return tokenizer_lib.Tokenizer(hosts.from_first(model), config.text.max_tokens)
+
+
+def _write_files(config: config_lib.Config, room: Workdir, tokenizer: tokenizer_lib.Tokenizer) -> None:
+    """Config and tokenizer beside the checkpoints, for people and other programs; the ones inside are what counts."""
+    if jax.process_index() == 0:
+        room.config.write_text(config.to_json(), encoding="utf-8")
+        room.tokenizer.write_bytes(tokenizer.model)
+
+
+def _overview(room: Workdir, params: Any) -> None:
+    _log.info("%s parameters in %d arrays", f"{trees.size(params):,}", len(jax.tree.leaves(params)))
+    if jax.process_index() == 0:
+        table = parameter_overview.get_parameter_overview(params, include_stats=False)
+        Path(room.path / "parameters.txt").write_text(table + "\n", encoding="utf-8")

@@ -1,0 +1,55 @@
+"""All that training changes, as one tree."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.sharding import Mesh
+from jaxtyping import Array, Int, Key
+
+from dfjax.core import rng
+from dfjax.models.denoiser import Denoiser
+from dfjax.parallel import rules
+
+
+@struct.dataclass
+class TrainState:
+    """Step and attempt (int32 scalars), parameters, their moving average, and the optimizer's state."""
+
+    step: Int[Array, ""]
+    attempt: Int[Array, ""]
+    params: Any
+    ema: Any
+    optimizer: Any
+
+
+def initial(denoiser: Denoiser, optimizer: optax.GradientTransformation, key: Key[Array, ""]) -> TrainState:
+    """The state before the first step. Traced, not run: see :func:`create`."""
+    params = denoiser.init(key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        attempt=jnp.zeros((), jnp.int32),
+        params=params,
+        # A copy: the step is donated both, and one buffer cannot be donated twice.
+        ema=jax.tree.map(jnp.copy, params),
+        optimizer=optimizer.init(params),
+    )
+
+
+def abstract(denoiser: Denoiser, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+    """Shapes, types and shardings of the state, as ``ShapeDtypeStruct`` leaves: what a restore is given."""
+    shapes = jax.eval_shape(lambda: initial(denoiser, optimizer, jax.random.key(0)))
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        rules.shardings(shapes, mesh),
+    )
+
+
+def create(denoiser: Denoiser, optimizer: optax.GradientTransformation, mesh: Mesh, seed: int) -> TrainState:
+    """A new state, made in shards: no device ever holds more than its part."""
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract(denoiser, optimizer, mesh))
+    make = jax.jit(lambda key: initial(denoiser, optimizer, key), out_shardings=shardings)
+    return make(rng.stream(seed, "init"))

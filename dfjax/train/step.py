@@ -1,0 +1,122 @@
+"""The training step: one jitted, donated, sharded function of (state, batch)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Int
+
+from dfjax import config as config_lib
+from dfjax.core import images, rng
+from dfjax.diffusion import averaging, timesteps
+from dfjax.diffusion import loss as loss_lib
+from dfjax.diffusion import schedule as schedule_lib
+from dfjax.models.denoiser import Denoiser
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.train.state import TrainState
+
+Batch = dict[str, Array]
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Draws(NamedTuple):
+    """All that is random in a step, for some rows of the global batch."""
+
+    t: Float[Array, "batch"]
+    eps: Float[Array, "batch height width channels"]
+    dropped: Bool[Array, "batch"]
+
+
+def draw(
+    config: config_lib.Config, step: Int[Array, ""], attempt: Int[Array, ""], index: Int[Array, "batch"], shape: tuple[int, ...]
+) -> Draws:
+    """Noise levels, noise and caption dropout of the global batch's rows ``index`` at one step.
+
+    A function of (seed, step, attempt, index) alone, so neither mesh nor accumulation changes a bit of it.
+    """
+    seed, diffusion = config.train.seed, config.diffusion
+    u = timesteps.stratified(rng.stream(seed, "timestep", step, attempt), index, config.train.batch_size)
+    if diffusion.timesteps == "uniform":
+        t = timesteps.uniform(u)
+    else:
+        t = timesteps.logit_normal(u, diffusion.timestep_mean, diffusion.timestep_std)
+    eps = loss_lib.gaussian(rng.per_example(rng.stream(seed, "noise", step, attempt), index), shape)
+    coin = jax.vmap(jax.random.uniform)(rng.per_example(rng.stream(seed, "caption_dropout", step, attempt), index))
+    return Draws(t, eps, coin < diffusion.caption_dropout)
+
+
+def loss_and_gradients(
+    denoiser: Denoiser, config: config_lib.Config, null_ids: Int[np.ndarray, "tokens"], state: TrainState, batch: Batch
+) -> tuple[Float[Array, ""], Any]:
+    """Mean loss of the global batch and its gradients, summed over micro-batches in float32.
+
+    Args:
+      batch: ``image`` uint8 [batch, height, width, channels] and ``tokens`` int32 [batch, tokens].
+    """
+    total, parts = config.train.batch_size, config.train.accumulation
+    schedule = schedule_lib.make(config.diffusion.schedule, config.diffusion.shift)
+
+    def mean_loss(params, part: Batch, index: Int[Array, "batch"]) -> Float[Array, ""]:
+        t, eps, dropped = draw(config, state.step, state.attempt, index, part["image"].shape[1:])
+        ids = jnp.where(dropped[:, None], null_ids, part["tokens"])
+        losses = loss_lib.per_example(
+            lambda z, t: denoiser.apply(params, z, t, ids),
+            images.to_unit(part["image"]),
+            eps,
+            t,
+            schedule=schedule,
+            kind=config.diffusion.prediction,
+            loss=config.diffusion.loss,
+            floor=config.diffusion.min_sigma,
+        )
+        return jnp.mean(losses)
+
+    index = jnp.arange(total, dtype=jnp.int32)
+    if parts == 1:
+        return jax.value_and_grad(mean_loss)(state.params, batch, index)
+
+    # Every parts-th row makes a micro-batch: each device then finds its share among its own rows.
+    micro = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(total // parts, parts, *x.shape[1:]), 1, 0), (batch, index))
+
+    def add(sums, part):
+        return jax.tree.map(jnp.add, sums, jax.value_and_grad(mean_loss)(state.params, *part)), None
+
+    zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+    sums, _ = jax.lax.scan(add, zeros, micro)
+    return jax.tree.map(lambda x: x / parts, sums)
+
+
+def make(
+    denoiser: Denoiser,
+    config: config_lib.Config,
+    optimizer: optax.GradientTransformation,
+    null_ids: Int[np.ndarray, "tokens"],
+    mesh: Mesh,
+    state_shardings: TrainState,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """The jitted step. It is donated the state; the batch lies as ``mesh.batch_sharding`` says."""
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        loss, gradients = loss_and_gradients(denoiser, config, null_ids, state, batch)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        new = TrainState(
+            step=state.step + 1,
+            attempt=state.attempt,
+            params=params,
+            ema=averaging.ema_update(state.ema, params, state.step, config.optim.ema_decay),
+            optimizer=optimizer_state,
+        )
+        return new, {"loss": loss, "grad_norm": optax.tree.norm(gradients), "param_norm": optax.tree.norm(params)}
+
+    # out_shardings equal to the inputs', or the second call would see other shardings and fail.
+    return jax.jit(
+        step,
+        in_shardings=(state_shardings, mesh_lib.batch_sharding(mesh)),
+        out_shardings=(state_shardings, mesh_lib.replicated(mesh)),
+        donate_argnums=0,
+    )

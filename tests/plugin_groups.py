@@ -1,0 +1,100 @@
+"""A pytest plugin: groups of tests, what was skipped of each and why, and, on demand, no skips at all.
+
+A test belongs to the group whose marker it carries, or whose name a folder on its path has: ``tests/parity/test_x.py``
+is of the group ``parity`` without a marker. With ``DFJAX_REQUIRE=all`` in the environment a skip is a failure, so that
+what passes has really run; an expected failure (``xfail``) is not a skip.
+"""
+
+import collections
+import os
+import pathlib
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import pytest
+
+GROUPS = ("parity", "multihost", "multidevice", "resume", "slow")
+OTHERS = "unit"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Reads DFJAX_REQUIRE once, and refuses what it does not know."""
+    wanted = os.environ.get("DFJAX_REQUIRE", "")
+    if wanted not in ("", "all"):
+        raise pytest.UsageError(f"DFJAX_REQUIRE is 'all' or nothing, not {wanted!r}")
+    if wanted:
+        # A module that cannot be imported must not hide what the others have to say.
+        config.option.continue_on_collection_errors = True
+    config.pluginmanager.register(Groups(required=bool(wanted)), "dfjax-groups")
+
+
+def group_of(path: str, keywords: Iterable[str] = ()) -> str:
+    """The group of a test, by its markers and else by the folders of its path."""
+    names = {*keywords, *pathlib.PurePath(path).parts[:-1]}
+    return next((group for group in GROUPS if group in names), OTHERS)
+
+
+def reason_of(report: Any) -> str:
+    """Why a report is a skip, without pytest's own prefix."""
+    longrepr = report.longrepr
+    reason = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return reason.removeprefix("Skipped: ")
+
+
+class Groups:
+    """Counts what ran and what was skipped, by group."""
+
+    def __init__(self, required: bool) -> None:
+        self.required = required
+        self.ran: collections.Counter[str] = collections.Counter()
+        self.skipped: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Gives a test in a group's folder that group's marker, so that ``-m parity`` finds it."""
+        for item in items:
+            group = group_of(item.nodeid.split("::")[0], (mark.name for mark in item.iter_markers()))
+            if group != OTHERS and item.get_closest_marker(group) is None:
+                item.add_marker(group)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Notes each test's outcome, and turns a skip into a failure where skips are not allowed."""
+        report = yield
+        if hasattr(report, "wasxfail"):
+            return report
+        group = group_of(item.nodeid.split("::")[0], item.keywords)
+        if report.skipped:
+            self._refuse(report, group)
+        elif report.when == "call":
+            self.ran[group] += 1
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
+        """The same for a module that skips itself as a whole, as ``pytest.importorskip`` does."""
+        report = yield
+        if report.skipped:
+            self._refuse(report, group_of(collector.nodeid))
+        return report
+
+    def _refuse(self, report: Any, group: str) -> None:
+        reason = reason_of(report)
+        self.skipped[group][reason] += 1
+        if self.required:
+            report.outcome = "failed"
+            report.longrepr = f"skipped, which DFJAX_REQUIRE=all does not allow: {reason}"
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """A section with one line for each reason; pytest's own last line still comes after it."""
+        if not self.skipped:
+            return
+        title = "skipped, though required" if self.required else "skipped groups and why"
+        terminalreporter.section(title)
+        for group in (*GROUPS, OTHERS):
+            reasons = self.skipped.get(group)
+            if reasons:
+                terminalreporter.line(f"{group}: {reasons.total()} skipped, {self.ran[group]} ran")
+                for reason, count in reasons.most_common():
+                    terminalreporter.line(f"  {count} x {reason}")
+        if not self.required:
+            terminalreporter.line("DFJAX_REQUIRE=all make test installs what they need and fails on a skip")
