@@ -50,8 +50,8 @@ bench: $(VENV)/.with-emoji  ## time the parts, one after another; BENCH=benchmar
 	@set -e; for bench in $(BENCH); do echo "== $$bench"; $(BIN)/python "$$bench"; done
 
 docs: $(VENV)/.with-emoji  ## write docs/config.md, the list of all config keys, from the schema
-	@{ printf '# Config keys\n\nWritten by `make docs` from `dfjax/config.py`.\n\n```\n'; \
-	   $(BIN)/python -c 'from dfjax import config; print(config.describe())'; printf '```\n'; } > docs/config.md
+	@keys=$$($(BIN)/python -c 'from dfjax import config; print(config.describe())') && \
+	  printf '# Config keys\n\nWritten by `make docs` from `dfjax/config.py`.\n\n```\n%s\n```\n' "$$keys" > docs/config.md
 	@echo 'wrote docs/config.md'
 
 clean:  ## remove .venv and caches; data (.cache) and runs stay
@@ -81,7 +81,7 @@ $(BIN)/python:
 	  fi; \
 	  tried="$$tried  $$python: $$(printf '%s\n' "$$why" | head -n 1)\n"; \
 	done; \
-	printf "dfjax needs Python 3.11 or 3.12 with its venv module. Tried:\n$$tried" >&2; \
+	printf 'dfjax needs Python 3.11 or 3.12 with its venv module. Tried:\n%b' "$$tried" >&2; \
 	echo "Install one, or name one: make install PYTHON=/path/to/python3.12" >&2; exit 1
 
 # PYTHON= is only read when .venv is made, so a .venv of another Python is refused rather than used.

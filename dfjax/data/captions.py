@@ -4,6 +4,8 @@ A record's own text is its canonical caption. Training may vary it, so that a mo
 "a red apple" and "a picture of a red apple" alike, and may show the picture in another colour and say so.
 """
 
+import re
+
 import numpy as np
 
 from dfjax import config
@@ -13,50 +15,19 @@ from dfjax.data.records import Record
 
 # Nouns that one cannot count, as far as the embedded data set has them: "a picture of broccoli".
 _UNCOUNTABLE = frozenset(
-    [
-        "bacon",
-        "bread",
-        "broccoli",
-        "butter",
-        "corn",
-        "food",
-        "fondue",
-        "garlic",
-        "ice",
-        "liquid",
-        "mate",
-        "meat",
-        "milk",
-        "oden",
-        "popcorn",
-        "rice",
-        "sake",
-        "salad",
-        "salt",
-        "spaghetti",
-        "sushi",
-        "fog",
-        "wood",
-        "water",
-    ]
-)
+    {
+        "bacon", "bread", "broccoli", "butter", "corn", "fog", "fondue", "food", "garlic", "ice", "liquid",
+        "mate", "meat", "milk", "oden", "popcorn", "rice", "sake", "salad", "salt", "spaghetti", "sushi",
+        "water", "wood"
+    }
+)  # fmt: skip
 # Nouns that end like a plural and are none.
 _SINGULAR = frozenset(
-    [
-        "bus",
-        "trolleybus",
-        "compass",
-        "octopus",
-        "lotus",
-        "cactus",
-        "hibiscus",
-        "walrus",
-        "virus",
-        "abacus",
-        "tennis",
-        "swiss",
-    ]
-)
+    {
+        "abacus", "bus", "cactus", "compass", "hibiscus", "lotus", "octopus", "swiss", "tennis", "trolleybus",
+        "virus", "walrus"
+    }
+)  # fmt: skip
 
 
 def canonical(record: Record) -> str:
@@ -119,7 +90,7 @@ def _phrases(thing: str, style: str) -> tuple[str, ...]:
 
 def with_article(thing: str) -> str:
     """ "a red apple", "an eggplant"; names, plurals and what one cannot count stay bare ("grapes", "sushi")."""
-    last = thing.split()[-1]
+    last = re.split(" (?:of|with|without|on) ", thing)[0].split()[-1]  # An ear of corn is an ear.
     plural = last.endswith("s") and not last.endswith("ss") and last not in _SINGULAR
     if plural or last in _UNCOUNTABLE or thing[0].isupper():
         return thing

@@ -48,10 +48,8 @@ def run(config: config_lib.Config, action: str, num: int = 64, out: str = "") ->
 def _inspect(config: config_lib.Config, num: int, out: str) -> None:
     data = config.data
     for split in filter(None, (data.split, data.validation_split)):
-        print(
-            f"{split}: {len(sources.open_source(data, split)):,} records"
-            + (f" of {data.category}" if data.category else "")
-        )
+        part = f" of {data.category}" if data.category else ""
+        print(f"{split}: {len(sources.open_source(data, split)):,} records{part}")
     source = sources.open_source(data, data.split)
     categories = count_categories(dataclasses.replace(data, category=""))
     if categories:

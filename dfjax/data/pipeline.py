@@ -173,10 +173,10 @@ def owned_rows(sharding: NamedSharding, batch_size: int) -> list[int]:
       DataError: the batch cannot be split evenly over the mesh.
     """
     try:
-        slices = sharding.addressable_devices_indices_map((batch_size,)).values()
+        indices = sharding.addressable_devices_indices_map((batch_size,)).values()
     except ValueError as error:
         raise DataError(f"train.batch_size {batch_size} cannot be split over the mesh: {error}") from error
-    return sorted({row for (rows,) in slices for row in range(*rows.indices(batch_size))})
+    return sorted({row for index in indices if index for row in range(*index[0].indices(batch_size))})
 
 
 def _order(size: int, seed: int) -> grain.MapDataset:
@@ -247,7 +247,9 @@ def _global_batch(local: Mapping[str, Any], *, rows: list[int], batch_size: int,
         shape = (batch_size, *values.shape[1:])
         spec = PartitionSpec(*sharding.spec, *[None] * (len(shape) - len(sharding.spec)))
 
-        def rows_of(index: tuple[slice, ...]) -> np.ndarray:
+        def rows_of(index: tuple[slice, ...] | None) -> np.ndarray:
+            if index is None:
+                raise AssertionError("only devices of this process are asked for")
             return values[[place[row] for row in range(*index[0].indices(batch_size))]]
 
         return jax.make_array_from_callback(shape, NamedSharding(sharding.mesh, spec), rows_of)

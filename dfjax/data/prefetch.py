@@ -69,7 +69,8 @@ def _work(items: Iterator[S], finish: Callable[[S], Any], ready: queue.Queue, st
     def give(result: Any, error: BaseException | None) -> None:
         while not stop.is_set():
             try:
-                return ready.put((result, error), timeout=_POLL_SECONDS)
+                ready.put((result, error), timeout=_POLL_SECONDS)
+                return
             except queue.Full:
                 continue
 

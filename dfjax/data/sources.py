@@ -1,9 +1,11 @@
 """Random access to the records of any prepared TFDS data set that has a picture and a text or a label."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -107,7 +109,7 @@ def read(source: RecordSource, index: int, use: Callable[[Record], T]) -> tuple[
     Raises:
       DataError: too many records in a row are damaged.
     """
-    passed_over = []
+    passed_over: list[tuple[str, str]] = []
     for step in range(min(_MOST_DAMAGED, len(source))):
         candidate = (index + step) % len(source)
         try:
@@ -134,7 +136,8 @@ def build(data: config.Data) -> pathlib.Path:
     from dfjax.data.builders import emoji_captions  # Needed, with its packages, for this alone.
 
     builder = emoji_captions.EmojiCaptions(data_dir=data_dir(data))
-    builder.download_and_prepare()
+    with contextlib.redirect_stdout(sys.stderr):  # TFDS prints its progress; stdout is for results.
+        builder.download_and_prepare()
     return pathlib.Path(builder.data_dir)
 
 
@@ -196,7 +199,7 @@ def _open_builder(data: config.Data) -> tfds.core.DatasetBuilder:
 def _how_to_prepare(name: str) -> str:
     if name == EMBEDDED:
         return "run `dfjax data build --config=...` with the config you train with, or set data.dir to where it is"
-    return f"prepare it with `tfds build {name} --file_format=array_record --data_dir=...`, and set data.dir to that folder"
+    return f"prepare it with `tfds build {name} --file_format=array_record --data_dir=DIR` and set data.dir to DIR"
 
 
 def _data_source(builder: tfds.core.DatasetBuilder, split: str, image_key: str) -> Sequence[Any]:

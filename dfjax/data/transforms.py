@@ -19,7 +19,7 @@ def decode(data: bytes, resolution: int) -> Image.Image:
       OSError, SyntaxError, ValueError, Image.DecompressionBombError: ``data`` is no picture that can be decoded.
     """
     try:
-        file = Image.open(io.BytesIO(data))
+        file: Image.Image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
         # Pillow's own message has an address in memory, and so is another one each time.
         raise UnidentifiedImageError("no picture in a known format") from error

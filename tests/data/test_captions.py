@@ -1,3 +1,5 @@
+"""Captions: wording, colours, and the pairs that are never said."""
+
 import dataclasses
 
 import numpy as np
@@ -24,6 +26,9 @@ BANANA = dataclasses.replace(APPLE, text="banana, noto", concept="banana", objec
         ("french fries", "french fries"),
         ("compass", "a compass"),
         ("broccoli", "broccoli"),
+        ("ear of corn", "an ear of corn"),
+        ("chopsticks", "chopsticks"),
+        ("cup with straw", "a cup with straw"),
         ("Santa Claus", "Santa Claus"),
         ("7", "a 7"),
         ("8", "an 8"),

@@ -1,3 +1,5 @@
+"""The embedded data set: what it holds, and what is held out."""
+
 import collections
 import importlib.util
 import random

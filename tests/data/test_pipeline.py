@@ -1,3 +1,5 @@
+"""Batches: the same whatever reads them, and from wherever."""
+
 import collections
 import dataclasses
 

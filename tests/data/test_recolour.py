@@ -1,3 +1,5 @@
+"""Recolouring: exact in hue, true in chroma."""
+
 import colorsys
 
 import hypothesis

@@ -1,3 +1,5 @@
+"""Sources: any TFDS data set, and errors that say what to do."""
+
 import dataclasses
 import pickle
 import subprocess
@@ -36,7 +38,7 @@ def test_a_missing_data_set_is_told_at_once_with_the_command_that_makes_it(tmp_p
 
 
 def test_an_unknown_split_lists_the_known_ones(tiny_data):
-    with pytest.raises(DataError, match="no split 'valid'; it has (train, test|test, train)"):
+    with pytest.raises(DataError, match=r"no split 'valid'; it has (train, test|test, train)"):
         sources.open_source(tiny_data, "valid")
 
 
@@ -82,7 +84,7 @@ def test_features_that_cannot_be_told_apart_name_the_key_to_set(features, messag
 
 
 def test_a_named_feature_must_exist(tiny_data):
-    with pytest.raises(DataError, match="data.text_key='caption'; it can be label"):
+    with pytest.raises(DataError, match=r"data\.text_key='caption'; it can be label"):
         sources.open_source(dataclasses.replace(tiny_data, text_key="caption"), "train")
 
 

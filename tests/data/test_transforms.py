@@ -1,3 +1,5 @@
+"""Pictures of every kind, made square."""
+
 import io
 
 import numpy as np

