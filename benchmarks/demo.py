@@ -38,7 +38,16 @@ from dfjax.sample import generate, restore
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "folder of a trained run")
 
-PROMPTS = ("a red apple", "a banana", "watermelon", "a green banana", "a blue apple", "hamburger, noto", "birthday cake", "avocado, openmoji")
+PROMPTS = (
+    "a red apple",
+    "a banana",
+    "watermelon",
+    "a green banana",
+    "a blue apple",
+    "hamburger, noto",
+    "birthday cake",
+    "avocado, openmoji",
+)
 FILM_PROMPT = "a green banana"
 _PROMPTED, _SEEDS, _PROMPT_SEED, _SAMPLE_SEED = 96, 4, 0, 1
 _SATURATED = 0.2
@@ -100,7 +109,9 @@ def ranking(drawn: Float[np.ndarray, "n values"], real: Float[np.ndarray, "m val
     return np.argsort(np.sum(np.square(drawn[:, None] - real[None]), axis=-1), axis=1, kind="stable")
 
 
-def nearest_scores(drawn: Pictures, concepts: np.ndarray, styles: np.ndarray, real: Real, prefix: str = "") -> dict[str, float]:
+def nearest_scores(
+    drawn: Pictures, concepts: np.ndarray, styles: np.ndarray, real: Real, prefix: str = ""
+) -> dict[str, float]:
     """concept_rank1, concept_rank5 and style_rank1 of pictures drawn for the given concepts and styles."""
     order = ranking(pooled(drawn), pooled(real.images))
     is_concept = real.concepts[order] == concepts[:, None]
@@ -117,13 +128,14 @@ def unseen_scores(drawn: Pictures, colours: list[str], objects: np.ndarray, real
     is_object = real.objects[order] == objects[:, None]
     masks = real.masks[order[np.arange(len(order)), is_object.argmax(axis=1)]]
     right = [
-        recolour.HUES[colour].holds(median_hue(picture, mask)) for picture, mask, colour in zip(drawn, masks, colours, strict=True)
+        recolour.HUES[colour].holds(median_hue(picture, mask))
+        for picture, mask, colour in zip(drawn, masks, colours, strict=True)
     ]
     return {"unseen_colour": float(np.mean(right)), "unseen_object": float(is_object[:, 0].mean())}
 
 
 def median_hue(picture: UInt8[np.ndarray, "height width 3"], mask: Bool[np.ndarray, "height width"]) -> float:
-    """Circular median hue in degrees of the mask's saturated pixels; NaN, which is in no window, where there are none."""
+    """Circular median hue in degrees of the mask's saturated pixels; NaN, in no window, where there are none."""
     rgb = picture.astype(np.float32) / 255
     hues = recolour.hue_degrees(rgb)[mask & (recolour.chroma(rgb) > _SATURATED)]
     if not len(hues):

@@ -1,6 +1,6 @@
 """Food & Drink emoji at 32 pixels: the demo.
 
-    dfjax train --config=configs/emoji.py --workdir=runs/demo
+dfjax train --config=configs/emoji.py --workdir=runs/demo
 """
 
 from dfjax import config as config_lib

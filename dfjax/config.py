@@ -37,7 +37,9 @@ def _key(
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    name: str = _key("emoji_captions", "TFDS data set, `name` or `name/config`, with an image and a text or label feature")
+    name: str = _key(
+        "emoji_captions", "TFDS data set, `name` or `name/config`, with an image and a text or label feature"
+    )
     dir: str = _key("", "folder of prepared TFDS data; empty: $TFDS_DATA_DIR, else ~/tensorflow_datasets", resume=True)
     split: str = _key("train", "split to train on")
     validation_split: str = _key("heldout", "split for the validation loss; empty: no validation")
@@ -46,9 +48,15 @@ class Data:
     text_key: str = _key("", "text or class-label feature; empty: the only one")
     resolution: int = _key(32, "side of the square training pictures, pixels", low=8, high=4096)
     flip: bool = _key(False, "mirror half of the pictures left to right")
-    vary_captions: bool = _key(False, "say the same caption in several ways (with and without its style, 'a picture of ...')")
-    recolour: float = _key(0.0, "share of recolourable pictures shown in another hue, with caption to match", low=0, high=1)
-    workers: int = _key(2, "decoding processes per host; 0 decodes in the training process", low=0, high=256, resume=True)
+    vary_captions: bool = _key(
+        False, "say the same caption in several ways (with and without its style, 'a picture of ...')"
+    )
+    recolour: float = _key(
+        0.0, "share of recolourable pictures shown in another hue, with caption to match", low=0, high=1
+    )
+    workers: int = _key(
+        2, "decoding processes per host; 0 decodes in the training process", low=0, high=256, resume=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +74,13 @@ class Model:
     patch: int = _key(4, "side of a patch, pixels", low=1, high=64)
     overlap: bool = _key(True, "patches overlap by half a patch on each side, so that no seams show")
     mlp_ratio: float = _key(2.75, "hidden channels of the gated MLP over width", low=0.1, high=16)
-    remat: str = _key("none", "activations to recompute in the backward pass", choices=("none", "dots", "full"), resume=True)
+    remat: str = _key(
+        "none", "activations to recompute in the backward pass", choices=("none", "dots", "full"), resume=True
+    )
     dtype: str = _key("float32", "compute type; parameters stay float32", choices=("float32", "bfloat16"))
-    unroll: int = _key(1, "layers unrolled per scan iteration: more is faster and compiles longer", low=1, high=256, resume=True)
+    unroll: int = _key(
+        1, "layers unrolled per scan iteration: more is faster and compiles longer", low=1, high=256, resume=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,16 +118,22 @@ class Train:
     validate_every_steps: int = _key(1000, "steps between validation losses; 0: only at the end", low=0, resume=True)
     validation_examples: int = _key(256, "most records in a validation loss", low=1)
     sample_every_steps: int = _key(5000, "steps between sample grids; 0: only at the end", low=0, resume=True)
-    checkpoint_every_steps: int = _key(1000, "steps between checkpoints; the last step is always saved", low=1, resume=True)
+    checkpoint_every_steps: int = _key(
+        1000, "steps between checkpoints; the last step is always saved", low=1, resume=True
+    )
     keep_last: int = _key(2, "newest checkpoints to keep", low=1, resume=True)
     keep_every_steps: int = _key(0, "also keep each checkpoint at a multiple of this; 0: none", low=0, resume=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    data: int = _key(-1, "devices over which the batch is split, parameters copied; -1: what is left", low=-1, resume=True)
+    data: int = _key(
+        -1, "devices over which the batch is split, parameters copied; -1: what is left", low=-1, resume=True
+    )
     fsdp: int = _key(1, "devices over which batch and parameters are split; -1: what is left", low=-1, resume=True)
-    tensor: int = _key(1, "devices over which heads and hidden channels are split; -1: what is left", low=-1, resume=True)
+    tensor: int = _key(
+        1, "devices over which heads and hidden channels are split; -1: what is left", low=-1, resume=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +142,9 @@ class Sample:
     steps: int = _key(20, "solver steps", low=1, high=10_000, resume=True)
     guidance: float = _key(3.0, "classifier-free guidance scale; 1: none", low=0, high=100, resume=True)
     guidance_interval: tuple[float, ...] = _key((0.1, 0.9), "t from which and up to which guidance acts", resume=True)
-    prompts: tuple[str, ...] = _key(("a red apple", "a green banana"), "prompts of the sample grids in TensorBoard", resume=True)
+    prompts: tuple[str, ...] = _key(
+        ("a red apple", "a green banana"), "prompts of the sample grids in TensorBoard", resume=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,12 +167,15 @@ class Config:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
+SECTIONS: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Config)}
+
+
 def _fields() -> dict[str, dataclasses.Field]:
     """Every field by its full key, such as ``optim.learning_rate``."""
     return {
         f"{section.name}.{field.name}": field
         for section in dataclasses.fields(Config)
-        for field in dataclasses.fields(section.default)
+        for field in dataclasses.fields(SECTIONS[section.name])
     }
 
 
@@ -181,7 +204,7 @@ def resolve(values: Mapping[str, Any]) -> Config:
     checked = {key: _checked(key, flat.get(key, field.default)) for key, field in FIELDS.items()}
     config = Config(
         **{
-            section.name: type(section.default)(
+            section.name: SECTIONS[section.name](
                 **{k.split(".")[1]: v for k, v in checked.items() if k.split(".")[0] == section.name}
             )
             for section in dataclasses.fields(Config)
@@ -202,12 +225,13 @@ def nearest(key: str) -> str:
 def _checked(key: str, value: Any) -> Any:
     """``value`` in the key's own type, or a ConfigError that says what is wrong with it."""
     field = FIELDS[key]
-    expected = type(field.default)
+    initial: Any = field.default
+    expected = type(initial)
     if expected is float and type(value) is int:
         value = float(value)
     if expected is tuple and isinstance(value, list | tuple):
-        value = tuple(value)
-        item = type(field.default[0])
+        item = type(initial[0])
+        value = tuple(float(v) if item is float and type(v) is int else v for v in value)
         if any(type(v) is not item for v in value):
             raise ConfigError(f"config key {key!r} takes a tuple of {item.__name__}, not {value!r}")
     if type(value) is not expected:
@@ -215,7 +239,9 @@ def _checked(key: str, value: Any) -> Any:
     choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
     if choices and value not in choices:
         close = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
-        raise ConfigError(f"config key {key!r} takes one of {', '.join(choices)}, not {value!r}; did you mean {close!r}?")
+        raise ConfigError(
+            f"config key {key!r} takes one of {', '.join(choices)}, not {value!r}; did you mean {close!r}?"
+        )
     # Written so that NaN, which compares false with everything, is refused too.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
@@ -237,21 +263,26 @@ def _check_together(config: Config) -> None:
             f"try --config.data.resolution={round(data.resolution / model.patch) * model.patch or model.patch}"
         )
     if model.overlap and model.patch % 2:
-        raise ConfigError(f"config key 'model.overlap': an overlap of half a patch needs an even model.patch, not {model.patch}")
+        raise ConfigError(
+            f"config key 'model.overlap': an overlap of half a patch needs an even model.patch, not {model.patch}"
+        )
     if train.batch_size % train.accumulation:
         raise ConfigError(
-            f"config key 'train.accumulation': {train.accumulation} does not divide train.batch_size {train.batch_size}; "
+            f"config key 'train.accumulation': {train.accumulation} does not divide train.batch_size "
+            f"{train.batch_size}; "
             f"try --config.train.accumulation={_nearest_divisor(train.batch_size, train.accumulation)}"
         )
     interval = config.sample.guidance_interval
     if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
-        raise ConfigError(f"config key 'sample.guidance_interval' takes (from, to) with 0 <= from <= to <= 1, not {interval}")
+        raise ConfigError(
+            f"config key 'sample.guidance_interval' takes (from, to) with 0 <= from <= to <= 1, not {interval}"
+        )
     if not config.sample.prompts:
         raise ConfigError("config key 'sample.prompts' must name at least one prompt")
     if config.diffusion.prediction == "eps":
         raise ConfigError(
-            "config key 'diffusion.prediction': 'eps' leaves the clean picture undefined at t = 1, where both schedules end "
-            "in pure noise; use 'v' or 'x0'"
+            "config key 'diffusion.prediction': 'eps' leaves the clean picture undefined at t = 1, where schedules "
+            "end in pure noise; use 'v' or 'x0'"
         )
 
 
@@ -286,5 +317,6 @@ def describe() -> str:
     lines = []
     for key, field in FIELDS.items():
         choices = f" ({' | '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
-        lines.append(f"  --config.{key} : {type(field.default).__name__} = {field.default!r}\n      {field.metadata['doc']}{choices}")
+        lines.append(f"  --config.{key} : {type(field.default).__name__} = {field.default!r}")
+        lines.append(f"      {field.metadata['doc']}{choices}")
     return "\n".join(lines)

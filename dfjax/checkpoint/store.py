@@ -128,5 +128,9 @@ class Checkpoints:
         _log.debug("restore of step %d failed", step, exc_info=error)
         first = str(error).strip().split("\n")[0][:200]
         older = [s for s in self.steps() if s < step]
-        advice = f"delete that folder to go on from step {older[-1]}" if older else "there is no older one: start anew in another --workdir"
+        advice = (
+            f"delete that folder to go on from step {older[-1]}"
+            if older
+            else "there is no older one: start anew in another --workdir"
+        )
         return CheckpointError(f"the checkpoint {self.folder / f'step_{step}'} is damaged ({first}); {advice}")

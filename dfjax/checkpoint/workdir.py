@@ -73,10 +73,14 @@ class Workdir:
     def require_checkpoint(self) -> int:
         """The newest checkpoint's step. Raises CheckpointError, in words, if there is none to use."""
         if not self.path.exists():
-            raise CheckpointError(f"the work directory {self.path} does not exist: `dfjax train --workdir={self.path}` makes one")
+            raise CheckpointError(
+                f"the work directory {self.path} does not exist: `dfjax train --workdir={self.path}` makes one"
+            )
         found, words = self.inspect()
         if found is Found.RESUMABLE:
             return self.steps()[-1]
         if found is Found.DAMAGED:
             raise CheckpointError(words)
-        raise CheckpointError(f"{self.path} has no checkpoint ({found.value}): `dfjax train --workdir={self.path}` makes them")
+        raise CheckpointError(
+            f"{self.path} has no checkpoint ({found.value}): `dfjax train --workdir={self.path}` makes them"
+        )

@@ -34,7 +34,7 @@ def define_config(required: bool = True) -> flags.FlagHolder:
 
 
 def run(main: Callable[[list[str]], None], argv: list[str], doc: str) -> None:
-    """Parse ``argv`` and call ``main``. Exits with 0 done, 1 error, 2 wrong use; errors a user can mend show no traceback."""
+    """Parse ``argv``, call ``main``, exit: 0 done, 1 error, 2 wrong use; no traceback for what a user can mend."""
     sys.modules["__main__"].__doc__ = doc
     _refuse_unknown_keys(argv)
     absl_app.run(lambda rest: _guarded(main, rest), argv=argv, flags_parser=_parse)

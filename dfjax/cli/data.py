@@ -15,6 +15,7 @@ _ACTIONS = ("build", "inspect")
 
 
 def main(rest: list[str]) -> None:
+    """Build or inspect."""
     if len(rest) != 1 or rest[0] not in _ACTIONS:
         raise app.UsageError(f"say `dfjax data {' or '.join(_ACTIONS)}`, not {' '.join(rest)!r}")
     from dfjax.data import inspection

@@ -13,8 +13,11 @@ WRONG_USE = 2
 
 
 def usage() -> str:
+    """What `dfjax --help` prints."""
     lines = [f"  {name:8} {what}" for name, what in COMMANDS.items()]
-    return "usage: dfjax COMMAND [--flag=value ...]\n\n" + "\n".join(lines) + "\n\n`dfjax COMMAND --help` lists its flags."
+    return (
+        "usage: dfjax COMMAND [--flag=value ...]\n\n" + "\n".join(lines) + "\n\n`dfjax COMMAND --help` lists its flags."
+    )
 
 
 def run(argv: list[str] | None = None) -> None:

@@ -16,7 +16,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "folder of a trained run", requi
 _PROMPT = flags.DEFINE_multi_string("prompt", None, "what to draw; may be given several times", required=True)
 _SAMPLER = flags.DEFINE_string("sampler", None, "ddim, euler or heun; by default the run's sample.sampler")
 _STEPS = flags.DEFINE_integer("steps", None, "solver steps; by default the run's sample.steps", lower_bound=1)
-_GUIDANCE = flags.DEFINE_float("guidance", None, "guidance scale, 1 for none; by default the run's sample.guidance", lower_bound=0)
+_GUIDANCE = flags.DEFINE_float(
+    "guidance", None, "guidance scale, 1 for none; by default the run's sample.guidance", lower_bound=0
+)
 _SEED = flags.DEFINE_integer("seed", 0, "seed of the noise", lower_bound=0, upper_bound=2**31 - 1)
 _NUM = flags.DEFINE_integer("num", 4, "pictures per prompt", lower_bound=1)
 _STEP = flags.DEFINE_integer("step", None, "training step of the checkpoint; by default the newest")
@@ -29,6 +31,7 @@ _FRAMES = 10
 
 
 def main(rest: list[str]) -> None:
+    """Load, draw, write."""
     if rest:
         raise app.UsageError(f"what is {rest[0]!r}? Prompts are given as --prompt={' '.join(rest)!r}")
     started = time.monotonic()
@@ -41,7 +44,9 @@ def main(rest: list[str]) -> None:
 
     for path in filter(None, (_OUT.value, _FILM.value)):
         if not Path(path).absolute().parent.is_dir():
-            raise app.UsageError(f"there is no folder {Path(path).absolute().parent} to write {Path(path).name} to; make it first")
+            raise app.UsageError(
+                f"there is no folder {Path(path).absolute().parent} to write {Path(path).name} to; make it first"
+            )
     mesh = mesh_lib.make(config_lib.Mesh())
     trained = restore.load(_WORKDIR.value, mesh, _STEP.value)
     wishes = {"sampler": _SAMPLER.value, "steps": _STEPS.value, "guidance": _GUIDANCE.value}

@@ -21,6 +21,7 @@ _PICTURES_PER_PROMPT = 4
 
 
 def main(_: list[str]) -> None:
+    """Join the other processes, then train."""
     config = app.read_config(_CONFIG)
     from dfjax.parallel import hosts
 

@@ -15,7 +15,9 @@ def to_uint8(image: Float[Array, "..."]) -> UInt8[Array, "..."]:
     return jnp.clip(jnp.round((image.astype(jnp.float32) + 1.0) * 127.5), 0, 255).astype(jnp.uint8)
 
 
-def grid(images: UInt8[np.ndarray, "n h w c"], columns: int, scale: int = 1, gap: int = 2) -> UInt8[np.ndarray, "H W c"]:
+def grid(
+    images: UInt8[np.ndarray, "n h w c"], columns: int, scale: int = 1, gap: int = 2
+) -> UInt8[np.ndarray, "H W c"]:
     """Pictures row by row on white, each pixel ``scale`` pixels wide, ``gap`` pixels apart.
 
     Raises:

@@ -11,7 +11,9 @@ import jax
 from jaxtyping import Array, Int, Key
 
 
-def stream(seed: int, purpose: str, step: int | Int[Array, ""] = 0, attempt: int | Int[Array, ""] = 0) -> Key[Array, ""]:
+def stream(
+    seed: int, purpose: str, step: int | Int[Array, ""] = 0, attempt: int | Int[Array, ""] = 0
+) -> Key[Array, ""]:
     """The key of one purpose at one step.
 
     Args:

@@ -25,7 +25,7 @@ def uniform_grid(steps: int) -> Float[Array, "steps_plus_1"]:
 
 
 def _noise(schedule: Schedule, z: Images, x: Images, t: Scalar) -> Images:
-    """The noise estimate that goes with the denoised estimate x. t is never 0 here: solvers only look at step starts."""
+    """The noise estimate that goes with the denoised estimate x. t is never 0: solvers only look at step starts."""
     return (z - schedule.alpha(t) * x) / schedule.sigma(t)
 
 
@@ -36,7 +36,7 @@ def _slope(schedule: Schedule, z: Images, x: Images, t: Scalar) -> Images:
 
 
 def ddim_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> tuple[Images, Images]:
-    """DDIM with eta = 0 (arXiv 2010.02502, equation 12): keep x and eps, change the level. Exact for constant x and eps."""
+    """DDIM with eta = 0 (arXiv 2010.02502, equation 12): keep x and eps, change the level."""
     x = denoise(z, t)
     return schedule.alpha(s) * x + schedule.sigma(s) * _noise(schedule, z, x, t), x
 

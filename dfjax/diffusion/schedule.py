@@ -37,7 +37,7 @@ def flow() -> Schedule:
 
 
 def cosine() -> Schedule:
-    """Variance-preserving cosine: alpha = cos(pi t / 2), sigma = sin(pi t / 2) (arXiv 2102.09672, without its offset)."""
+    """Variance-preserving cosine: alpha = cos(pi t / 2), sigma = sin(pi t / 2) (arXiv 2102.09672, no offset)."""
     # The sine of the complement, so that alpha(1) is 0 and not the rounding error of cos(pi / 2).
     return Schedule("cosine", lambda t: jnp.sin(jnp.pi / 2 * (1.0 - t)), lambda t: jnp.sin(jnp.pi / 2 * t))
 

@@ -24,14 +24,18 @@ def rms(x: Float[Array, "... width"]) -> Float[Array, "... width"]:
     return (x * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
 
 
-def fourier(value: Float[Array, "batch"], width: int, low: float = 0.25, high: float = 1000.0) -> Float[Array, "batch width"]:
+def fourier(
+    value: Float[Array, "batch"], width: int, low: float = 0.25, high: float = 1000.0
+) -> Float[Array, "batch width"]:
     """Cosines and sines of a number in [0, 1] at ``width / 2`` frequencies, spaced evenly in the logarithm; float32."""
     frequencies = jnp.exp(jnp.linspace(math.log(low), math.log(high), width // 2, dtype=jnp.float32))
     angles = value.astype(jnp.float32)[:, None] * frequencies
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
-def axial_angles(rows: int, columns: int, head_width: int, prefix: int = 0, base: float = 100.0) -> Float[Array, "tokens half"]:
+def axial_angles(
+    rows: int, columns: int, head_width: int, prefix: int = 0, base: float = 100.0
+) -> Float[Array, "tokens half"]:
     """Rotary angles of ``prefix`` position-less tokens followed by a grid, row by row.
 
     Half of the head's pairs turn with the row and half with the column (2-D rotary positions, arXiv 2403.13298,
@@ -53,7 +57,9 @@ def line_angles(tokens: int, head_width: int, base: float = 10_000.0) -> Float[A
     return jnp.arange(tokens, dtype=jnp.float32)[:, None] * frequencies
 
 
-def rotate(x: Float[Array, "batch tokens heads head"], angles: Float[Array, "tokens half"]) -> Float[Array, "batch tokens heads head"]:
+def rotate(
+    x: Float[Array, "batch tokens heads head"], angles: Float[Array, "tokens half"]
+) -> Float[Array, "batch tokens heads head"]:
     """Turn the pairs (x_i, x_{i + half}) by the token's angles, in x's type."""
     first, second = jnp.split(x, 2, axis=-1)
     cos, sin = jnp.cos(angles)[:, None].astype(x.dtype), jnp.sin(angles)[:, None].astype(x.dtype)
@@ -75,7 +81,7 @@ def attend(
 
 
 class Attention(nnx.Module):
-    """Self-attention with rotary positions and normalised queries and keys (arXiv 2302.05442), learned gain per head."""
+    """Self-attention with rotary positions, normalised queries and keys (arXiv 2302.05442), a learned gain per head."""
 
     def __init__(self, width: int, heads: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         self.heads = heads
@@ -85,7 +91,9 @@ class Attention(nnx.Module):
         self.out = linear(width, width, rngs=rngs, dtype=dtype)
         self.gain = nnx.Param(jnp.ones((heads, 1), jnp.float32))
 
-    def __call__(self, x: Tokens, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"] | None) -> Tokens:
+    def __call__(
+        self, x: Tokens, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"] | None
+    ) -> Tokens:
         query, key, value = (
             layer(x).reshape(*x.shape[:2], self.heads, -1) for layer in (self.query, self.key, self.value)
         )

@@ -37,7 +37,7 @@ def join_overlapping(windows: Float[Array, "batch rows columns values"], patch: 
     """Add windows of side 2 * patch where they overlap: the transpose of :func:`split_overlapping`."""
     half = patch // 2
     corners = jnp.split(windows, 4, axis=-1)
-    batch, rows, columns, _ = windows.shape
+    rows, columns = windows.shape[1:3]
     shifts = ((0, 0), (0, 1), (1, 0), (1, 1))
     padded = [
         jnp.pad(corner, ((0, 0), (down, 1 - down), (right, 1 - right), (0, 0)))

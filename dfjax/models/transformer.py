@@ -58,7 +58,9 @@ class TextBlock(nnx.Module):
         self.attention = Attention(shape.width, shape.heads, dtype=dtype, rngs=rngs)
         self.mlp = GatedMlp(shape.width, shape.hidden, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: Tokens, condition: None, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"]) -> Tokens:
+    def __call__(
+        self, x: Tokens, condition: None, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"]
+    ) -> Tokens:
         x = x + self.attention(rms(x), angles, mask)
         return x + self.mlp(rms(x))
 
@@ -84,7 +86,9 @@ class DenoiserBlock(nnx.Module):
         return x + gate2 * self.mlp(rms(x) * (1 + scale2) + shift2)
 
 
-def stack(block: type[nnx.Module], shape: TransformerShape, depth: int, rngs: nnx.Rngs) -> nnx.Module:
+def stack(
+    block: type[TextBlock] | type[DenoiserBlock], shape: TransformerShape, depth: int, rngs: nnx.Rngs
+) -> nnx.Module:
     """``depth`` blocks as one module whose parameters have a leading axis of layers."""
 
     @nnx.split_rngs(splits=depth)
@@ -113,10 +117,14 @@ class TextTower(nnx.Module):
     def __init__(self, shape: TransformerShape, *, rngs: nnx.Rngs):
         self.shape = shape
         init = nnx.initializers.normal(1.0)
-        self.embedding = nnx.Embed(shape.vocab_size, shape.width, embedding_init=init, param_dtype=jnp.float32, rngs=rngs)
+        self.embedding = nnx.Embed(
+            shape.vocab_size, shape.width, embedding_init=init, param_dtype=jnp.float32, rngs=rngs
+        )
         self.blocks = stack(TextBlock, shape, shape.text_depth, rngs) if shape.text_depth else None
 
-    def __call__(self, ids: Int[Array, "batch tokens"], mask: Bool[Array, "batch tokens"]) -> tuple[Tokens, Float[Array, "batch width"]]:
+    def __call__(
+        self, ids: Int[Array, "batch tokens"], mask: Bool[Array, "batch tokens"]
+    ) -> tuple[Tokens, Float[Array, "batch width"]]:
         x = self.embedding(ids).astype(self.shape.dtype)
         if self.blocks is not None:
             angles = line_angles(ids.shape[1], self.shape.width // self.shape.heads)

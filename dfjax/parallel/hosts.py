@@ -31,12 +31,15 @@ def start(coordinator: str = "", num_processes: int = 0, process_id: int = -1, t
         return
     if num_processes < 1 or not 0 <= process_id < num_processes:
         raise HostError(
-            f"--coordinator needs --num_processes of at least 1 and a --process_id from 0 below it, not {num_processes} and {process_id}"
+            "--coordinator needs --num_processes of at least 1 and a --process_id from 0 below it, "
+            f"not {num_processes} and {process_id}"
         )
     try:
         jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=timeout_seconds)
     except Exception as error:
-        raise HostError(f"process {process_id} of {num_processes} found no run at {coordinator} in {timeout_seconds} s: {error}") from error
+        raise HostError(
+            f"process {process_id} of {num_processes} found no run at {coordinator} in {timeout_seconds} s: {error}"
+        ) from error
     _log.info("process %d of %d, %d local devices", process_id, num_processes, jax.local_device_count())
 
 

@@ -26,7 +26,9 @@ def make(sizes: config_lib.Mesh, devices: Sequence[jax.Device] | None = None) ->
     wanted = [getattr(sizes, axis) for axis in AXES]
     free = [axis for axis, size in zip(AXES, wanted, strict=True) if size == -1]
     if len(free) > 1 or 0 in wanted:
-        raise config_lib.ConfigError(f"config section 'mesh': one size may be -1 and none 0, not {dict(zip(AXES, wanted, strict=True))}")
+        raise config_lib.ConfigError(
+            f"config section 'mesh': one size may be -1 and none 0, not {dict(zip(AXES, wanted, strict=True))}"
+        )
     fixed = math.prod(size for size in wanted if size != -1)
     if len(devices) % fixed or (not free and fixed != len(devices)):
         raise config_lib.ConfigError(
@@ -40,14 +42,15 @@ def make(sizes: config_lib.Mesh, devices: Sequence[jax.Device] | None = None) ->
 
 
 def check_batch(config: config_lib.Config, mesh: Mesh) -> None:
-    """Raise ConfigError unless each micro-batch divides evenly over the batch axes, naming the nearest size that does."""
+    """Raise ConfigError, naming the nearest right size, unless each micro-batch divides over the batch axes."""
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
     unit = shards * config.train.accumulation
     if config.train.batch_size % unit:
         nearest = max(1, round(config.train.batch_size / unit)) * unit
         raise config_lib.ConfigError(
-            f"config key 'train.batch_size': {config.train.batch_size} is no multiple of {unit} (mesh.data x mesh.fsdp = {shards}, "
-            f"train.accumulation = {config.train.accumulation}); try --config.train.batch_size={nearest}"
+            f"config key 'train.batch_size': {config.train.batch_size} is no multiple of {unit} "
+            f"(mesh.data x mesh.fsdp = {shards}, train.accumulation = {config.train.accumulation}); "
+            f"try --config.train.batch_size={nearest}"
         )
 
 
@@ -57,4 +60,5 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
+    """A whole copy on every device."""
     return NamedSharding(mesh, PartitionSpec())

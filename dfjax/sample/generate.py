@@ -36,11 +36,13 @@ class Request:
 
 
 def requests(prompts: Sequence[str], num: int, guidance: float) -> list[Request]:
-    """``num`` pictures of each prompt, prompt by prompt; the n-th picture of every prompt starts from the same noise."""
+    """``num`` pictures of each prompt, prompt by prompt; the n-th of every prompt starts from the same noise."""
     return [Request(prompt, index, guidance) for prompt in prompts for index in range(num)]
 
 
-def _compiled(denoiser: Denoiser, config: config_lib.Config, settings: config_lib.Sample, mesh: Mesh, film: bool) -> Callable:
+def _compiled(
+    denoiser: Denoiser, config: config_lib.Config, settings: config_lib.Sample, mesh: Mesh, film: bool
+) -> Callable:
     """(params, ids, null ids, seed, indices, scales) -> uint8 pictures, and the film's frames or None."""
     schedule = schedule_lib.make(config.diffusion.schedule, config.diffusion.shift)
     step, grid = samplers.SAMPLERS[settings.sampler], samplers.uniform_grid(settings.steps)
@@ -92,7 +94,7 @@ class Sampler:
         """
         shards = mesh.shape["data"] * mesh.shape["fsdp"]
         self.batch_size = -(-batch_size // shards) * shards
-        self._tokenizer, self._mesh, self._film = tokenizer, mesh, film
+        self._tokenizer, self._mesh = tokenizer, mesh
         self._draw = _compiled(denoiser, config, settings or config.sample, mesh, film)
 
     def __call__(self, params: Any, wanted: Sequence[Request], seed: int) -> tuple[Pictures, np.ndarray | None]:
@@ -107,15 +109,19 @@ class Sampler:
         for prompt in dict.fromkeys(r.prompt for r in wanted if self._tokenizer.is_cut(r.prompt)):
             ids = self._tokenizer.encode(prompt)
             _log.warning(
-                "the prompt %r is longer than text.max_tokens=%d: only %r is used", prompt, len(ids), self._tokenizer.decode(ids)
+                "the prompt %r is longer than text.max_tokens=%d: only %r is used",
+                prompt,
+                len(ids),
+                self._tokenizer.decode(ids),
             )
         pictures, frames = [], []
         for start in range(0, len(wanted), self.batch_size):
             part = list(wanted[start : start + self.batch_size])
             picture, film = self._draw_padded(params, part, seed)
             pictures.append(picture[: len(part)])
-            frames.append(None if film is None else film[:, : len(part)])
-        return np.concatenate(pictures), np.concatenate(frames, axis=1) if self._film else None
+            if film is not None:
+                frames.append(film[:, : len(part)])
+        return np.concatenate(pictures), np.concatenate(frames, axis=1) if frames else None
 
     def _draw_padded(self, params: Any, part: list[Request], seed: int):
         padded = part + [part[-1]] * (self.batch_size - len(part))

@@ -39,7 +39,9 @@ def load(workdir: Path | str, mesh: Mesh, step: int | None = None) -> Trained:
     newest = room.require_checkpoint()
     step = newest if step is None else step
     if step not in room.steps():
-        raise CheckpointError(f"{room.path} has no checkpoint of step {step}; it has {', '.join(map(str, room.steps()))}")
+        raise CheckpointError(
+            f"{room.path} has no checkpoint of step {step}; it has {', '.join(map(str, room.steps()))}"
+        )
     with Checkpoints(room.checkpoints) as checkpoints:
         config = checkpoints.config(step)
         tokenizer = Tokenizer(checkpoints.tokenizer(step), config.text.max_tokens)

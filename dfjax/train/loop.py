@@ -37,7 +37,9 @@ class Hook:
 HookMaker = Callable[[run.Run], Hook]
 
 
-def train(config: config_lib.Config, workdir: Path | str, *, hooks: tuple[HookMaker, ...] = (), profile: bool = False) -> int:
+def train(
+    config: config_lib.Config, workdir: Path | str, *, hooks: tuple[HookMaker, ...] = (), profile: bool = False
+) -> int:
     """Train until ``config.train.num_steps``, going on from the newest checkpoint in ``workdir`` if there is one.
 
     Args:
@@ -127,7 +129,9 @@ def _compile(ready: run.Run, first: Any) -> tuple[Callable, float, Any]:
     return compiled, seconds, first
 
 
-def _actions(room: Workdir, writer, total: int, every_steps: int, profile: bool) -> list[periodic_actions.PeriodicAction]:
+def _actions(
+    room: Workdir, writer, total: int, every_steps: int, profile: bool
+) -> list[periodic_actions.PeriodicAction]:
     actions: list[periodic_actions.PeriodicAction] = [
         periodic_actions.ReportProgress(num_train_steps=total, writer=writer, every_steps=every_steps, every_secs=None)
     ]
@@ -176,6 +180,6 @@ def _validation_hook(ready: run.Run) -> Hook:
 def _check_finite(loss: float, number: int) -> None:
     if not np.isfinite(loss):
         raise DfjaxError(
-            f"the loss is {loss} at or before step {number}: the parameters are lost, the checkpoints before it are not. "
-            "Lower --config.optim.learning_rate or set --config.optim.clip_norm, in another --workdir"
+            f"the loss is {loss} at or before step {number}: the parameters are lost, the checkpoints "
+            "before it are not. Lower --config.optim.learning_rate or --config.optim.clip_norm in another --workdir"
         )

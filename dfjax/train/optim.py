@@ -7,7 +7,7 @@ from dfjax import config as config_lib
 
 
 def learning_rate(config: config_lib.Config) -> optax.Schedule:
-    """Learning rate by step: linear warm-up, constant, then a decay to 0 over the last ``decay_fraction`` of the run.
+    """Learning rate by step: linear warm-up, constant, then a decay to 0 in the run's last ``decay_fraction``.
 
     Raises:
       ConfigError: warm-up and decay overlap.
@@ -17,8 +17,8 @@ def learning_rate(config: config_lib.Config) -> optax.Schedule:
     constant_until = total - decay_steps
     if optim.warmup_steps > constant_until:
         raise config_lib.ConfigError(
-            f"config key 'optim.warmup_steps': {optim.warmup_steps} steps of warm-up run into the decay, which starts at "
-            f"step {constant_until}; try --config.optim.warmup_steps={constant_until // 2}"
+            f"config key 'optim.warmup_steps': {optim.warmup_steps} steps of warm-up run into the decay, which starts "
+            f"at step {constant_until}; try --config.optim.warmup_steps={constant_until // 2}"
         )
     peak = optim.learning_rate
     # (1 + step) / warm-up, so that the first step already moves.
@@ -36,9 +36,7 @@ def make(config: config_lib.Config) -> optax.GradientTransformation:
     """Clipping by global norm, then AdamW with decay on matrices only."""
     optim = config.optim
     parts = [optax.clip_by_global_norm(optim.clip_norm)] if optim.clip_norm else []
-    adamw = optax.adamw(
-        learning_rate(config), b1=0.9, b2=optim.beta2, weight_decay=optim.weight_decay, mask=_matrices
-    )
+    adamw = optax.adamw(learning_rate(config), b1=0.9, b2=optim.beta2, weight_decay=optim.weight_decay, mask=_matrices)
     return optax.chain(*parts, adamw)
 
 

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class JsonLines(metric_writers.MetricWriter):
-    """Every scalar as one line ``{"step", "time", name: value, ...}`` of a file; other kinds are left to TensorBoard."""
+    """Scalars as lines ``{"step", "time", name: value, ...}`` of a file; other kinds are left to TensorBoard."""
 
     def __init__(self, path: Path):
         self._file = path.open("a", encoding="utf-8")

@@ -101,7 +101,7 @@ def _restore(config, checkpoints: Checkpoints, step: int, wanted: state_lib.Trai
     if other:
         _log.warning("saved under other versions, so the resumed run may differ in its last bits: %s", other)
 
-    def scalar(value: int, like: jax.ShapeDtypeStruct):
+    def scalar(value: int, like: Any) -> jax.Array:
         return jax.device_put(jax.numpy.asarray(value, like.dtype), like.sharding)
 
     state = state_lib.TrainState(

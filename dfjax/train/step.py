@@ -1,6 +1,5 @@
 """The training step: one jitted, donated, sharded function of (state, batch)."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +31,11 @@ class Draws(NamedTuple):
 
 
 def draw(
-    config: config_lib.Config, step: Int[Array, ""], attempt: Int[Array, ""], index: Int[Array, "batch"], shape: tuple[int, ...]
+    config: config_lib.Config,
+    step: Int[Array, ""],
+    attempt: Int[Array, ""],
+    index: Int[Array, "batch"],
+    shape: tuple[int, ...],
 ) -> Draws:
     """Noise levels, noise and caption dropout of the global batch's rows ``index`` at one step.
 
@@ -97,7 +100,7 @@ def make(
     null_ids: Int[np.ndarray, "tokens"],
     mesh: Mesh,
     state_shardings: TrainState,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+) -> jax.stages.Wrapped:
     """The jitted step. It is donated the state; the batch lies as ``mesh.batch_sharding`` says."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

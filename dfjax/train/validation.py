@@ -1,10 +1,11 @@
-"""The validation loss: fixed records, fixed noise levels, fixed noise, so that the same weights give the same number."""
+"""The validation loss: fixed records, noise levels and noise, so that the same weights give the same number."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from dfjax import config as config_lib
@@ -17,7 +18,9 @@ from dfjax.parallel import mesh as mesh_lib
 LEVELS = tuple((k + 0.5) / 8 for k in range(8))
 
 
-def make(denoiser: Denoiser, config: config_lib.Config, mesh: Mesh) -> Callable[[Any, Sequence[dict]], dict[str, float]]:
+def make(
+    denoiser: Denoiser, config: config_lib.Config, mesh: Mesh
+) -> Callable[[Any, Sequence[dict]], dict[str, float]]:
     """A function (params, batches) -> ``validation/loss`` and ``validation/loss_t=...`` for each of LEVELS.
 
     Batches have ``image``, ``tokens`` and ``mask`` (1 for a record, 0 for padding). Record i's noise is drawn from
@@ -48,7 +51,7 @@ def make(denoiser: Denoiser, config: config_lib.Config, mesh: Mesh) -> Callable[
     compiled = jax.jit(sums, out_shardings=mesh_lib.replicated(mesh))
 
     def validate(params, batches: Sequence[dict]) -> dict[str, float]:
-        total, count, first = 0.0, 0.0, 0
+        total, count, first = np.zeros(len(LEVELS)), 0.0, 0
         for batch in batches:
             batch_total, batch_count = jax.device_get(compiled(params, batch, first))
             total, count, first = total + batch_total, count + batch_count, first + len(batch["mask"])
