@@ -20,8 +20,6 @@ def get_config():
     config.optim.ema_decay = 0.998
     config.train.batch_size = 16
     config.train.num_steps = 5000
-    config.train.log_every_steps = 100
-    config.train.validate_every_steps = 1000
     config.train.sample_every_steps = 1000
     config.train.checkpoint_every_steps = 500
     return config

@@ -15,7 +15,6 @@ def get_config():
     config.data.recolour = 0.3
     config.text.vocab_size = 4096
     config.text.max_tokens = 24
-    config.train.batch_size = 256
     config.train.num_steps = 50_000
     config.sample.prompts = ("a red apple", "a green banana", "a blue dog", "rocket, noto")
     return config

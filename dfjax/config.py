@@ -184,7 +184,7 @@ FIELDS = _fields()
 
 def default() -> ml_collections.ConfigDict:
     """All keys at their defaults, as the ``ConfigDict`` a recipe starts from. Unknown keys raise on assignment."""
-    return ml_collections.ConfigDict(Config().to_dict())
+    return ml_collections.ConfigDict(Config().to_dict()).lock()
 
 
 def resolve(values: Mapping[str, Any]) -> Config:

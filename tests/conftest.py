@@ -3,10 +3,15 @@
 import os
 import pathlib
 
+import hypothesis
 import pytest
 
 from dfjax import config
 from dfjax.data import sources
+
+# The first call of a test compiles, which no deadline allows for. The same examples each time: a failure comes back.
+hypothesis.settings.register_profile("dfjax", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("dfjax")
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,8 @@ class Checkpoints:
     def array_shapes(self, step: int, item: str) -> Any:
         """Shapes and types of an item, without reading it."""
         try:
-            metadata = self._manager.item_metadata(step)[item]
+            with ocp.StandardCheckpointer() as reader:
+                metadata = reader.metadata(self.folder.absolute() / f"step_{step}" / item).item_metadata
             return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata.tree)
         except Exception as error:
             raise self._damaged(step, error) from error

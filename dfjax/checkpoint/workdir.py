@@ -56,9 +56,11 @@ class Workdir:
 
     def inspect(self) -> tuple[Found, str]:
         """What is here, and a sentence on it that says what to do."""
+        if self.path.exists() and not self.path.is_dir():
+            return Found.FOREIGN, f"{self.path} is a file and no folder: choose another --workdir"
         if not self.path.exists() or not any(self.path.iterdir()):
             return Found.NEW, f"{self.path} is new"
-        if not self.path.is_dir() or not any((self.path / name).exists() for name in _OURS):
+        if not any((self.path / name).exists() for name in _OURS):
             return Found.FOREIGN, f"{self.path} is not empty and no run of dfjax: choose another --workdir"
         for step in self.steps():
             if missing := self.incomplete(step):

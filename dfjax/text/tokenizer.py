@@ -31,7 +31,8 @@ class Tokenizer:
         self.model = model
         self.max_tokens = max_tokens
         try:
-            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+            self._pieces = sentencepiece.SentencePieceProcessor()
+            self._pieces.LoadFromSerializedProto(model)
         except (RuntimeError, TypeError) as error:
             raise TokenizerError("the tokenizer file is damaged: it is no SentencePiece model") from error
 
@@ -61,8 +62,11 @@ class Tokenizer:
 
 
 def _normal(text: str) -> str:
-    """Lower case: prompts start with a capital or not, captions in few sets care."""
-    return text.lower()
+    """Lower case: prompts start with a capital or not, captions in few sets care.
+
+    Bytes of a command line that are no UTF-8 become question marks.
+    """
+    return text.lower().encode("utf-8", "replace").decode("utf-8")
 
 
 def learn(captions: Iterable[str], vocab_size: int, max_tokens: int) -> Tokenizer:

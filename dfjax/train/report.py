@@ -131,7 +131,11 @@ class Ledger:
         self._path = path
         self._known = set()
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            text = path.read_text(encoding="utf-8")
+            if text and not text.endswith("\n"):
+                # The last line was cut by a kill: the next one must not go on in it.
+                path.write_text(text + "\n", encoding="utf-8")
+            for line in text.splitlines():
                 try:
                     self._known.add(json.loads(line)["id"])
                 except (ValueError, KeyError, TypeError):

@@ -47,7 +47,7 @@ def _draw(data, sampler: str, noising: schedule.Schedule, steps: int, kind: str 
 @pytest.mark.parametrize("sampler", samplers.SAMPLERS)
 @pytest.mark.parametrize("kind", PREDICTIONS)
 def test_pure_noise_becomes_the_gaussian(kind, sampler, name_and_shift):
-    drawn = _draw(Gaussian(), sampler, schedule.make(*name_and_shift), 150, kind)
+    drawn = _draw(Gaussian(), sampler, schedule.make(*name_and_shift), 300, kind)
     tolerance = 2e-3 if sampler == "heun" else 2e-2
     exact = Gaussian().transport(_noise())
     np.testing.assert_allclose(drawn.mean(), Gaussian.mean, atol=tolerance)
@@ -58,7 +58,7 @@ def test_pure_noise_becomes_the_gaussian(kind, sampler, name_and_shift):
 @pytest.mark.parametrize("name", ["flow", "cosine"])
 @pytest.mark.parametrize("sampler", samplers.SAMPLERS)
 def test_pure_noise_becomes_the_mixture(sampler, name):
-    drawn = _draw(Mixture(), sampler, schedule.make(name), 300)
+    drawn = _draw(Mixture(), sampler, schedule.make(name), 400)
     quantiles = Mixture().quantile(drawn)
     np.testing.assert_allclose(quantiles, stats.norm.cdf(_noise()), atol=1e-3 if sampler == "heun" else 1e-2)
 
