@@ -1,0 +1,34 @@
+"""The meshes to compare, and the config that all of them share."""
+
+import dataclasses
+import math
+
+VALUES = {
+    "data.name": "tiny_labelled",
+    "data.vary_captions": True,
+    "data.flip": True,
+    "diffusion.caption_dropout": 0.3,
+    "train.batch_size": 32,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Sizes of the axes data, fsdp and tensor; and micro-batches per step."""
+
+    sizes: tuple[int, int, int]
+    accumulation: int = 1
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.sizes)
+
+
+LAYOUTS = {
+    "1x1x1": Layout((1, 1, 1)),
+    "8x1x1": Layout((8, 1, 1)),
+    "1x8x1": Layout((1, 8, 1)),
+    "2x2x2": Layout((2, 2, 2)),
+    "in 2 parts": Layout((1, 1, 1), 2),
+    "2x2x2 in 4 parts": Layout((2, 2, 2), 4),
+}

@@ -1,0 +1,108 @@
+"""Run with eight devices by test_meshes.py: one step on several meshes, written down for comparison.
+
+    python program.py DATA_FOLDER OUT_FOLDER
+"""
+
+import dataclasses
+import functools
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dfjax import config as config_lib
+from dfjax.checkpoint.store import Checkpoints
+from dfjax.checkpoint.workdir import Workdir
+from dfjax.core import trees
+from dfjax.data import pipeline, sources
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.parallel import rules
+from dfjax.train import optim, step
+from dfjax.train import state as state_lib
+from tests import small
+from tests.multidevice import layouts
+
+NUMBER = 3  # of the step, so that neither step nor attempt is zero
+ATTEMPT = 1
+
+
+def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) -> None:
+    config = small.config(layouts.VALUES | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
+    devices = jax.devices()[: layout.count]
+    mesh = mesh_lib.make(config_lib.Mesh(*layout.sizes), devices)
+    mesh_lib.check_batch(config, mesh)
+    batch = _batch(config, mesh)
+    network = small.denoiser(layouts.VALUES)
+    # Plain descent, which also keeps the gradients it was given.
+    keep = optax.GradientTransformation(
+        lambda params: jax.tree.map(jnp.zeros_like, params), lambda gradients, kept, params=None: (gradients, gradients)
+    )
+    optimizer = optax.chain(keep, optax.sgd(0.1))
+    state, shardings = _state(network, optimizer, mesh)
+
+    draw = jax.jit(
+        functools.partial(step.draw, config, shape=network.image_shape),
+        in_shardings=(None, None, mesh_lib.batch_sharding(mesh)),
+    )
+    draws = draw(state.step, state.attempt, jnp.arange(config.train.batch_size, dtype=jnp.int32))
+    after, metrics = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)(state, batch)
+    results = {"batch": batch, "draws": draws._asdict(), "metrics": metrics}
+    results |= {"gradients": after.optimizer[0], "params": after.params, "ema": after.ema}
+    np.savez(out / f"{name}.npz", **{key: np.asarray(value) for key, value in trees.named_leaves(results).items()})
+
+
+def _batch(config: config_lib.Config, mesh):
+    source = sources.open_source(config.data, config.data.split)
+    with pipeline.training_batches(
+        source,
+        small.tokenizer(),
+        config.data,
+        seed=config.train.seed,
+        batch_size=config.train.batch_size,
+        sharding=mesh_lib.batch_sharding(mesh),
+        position=NUMBER * config.train.batch_size,
+    ) as batches:
+        return next(batches).arrays
+
+
+def _state(network, optimizer, mesh):
+    """A state with random parameters, and its shardings."""
+    params = small.params(network)
+    made = state_lib.TrainState(
+        step=jnp.int32(NUMBER), attempt=jnp.int32(ATTEMPT), params=params, ema=params, optimizer=optimizer.init(params)
+    )
+    shardings = rules.shardings(made, mesh)
+    # A copy each: the step is donated both, and one buffer cannot be donated twice.
+    return jax.tree.map(lambda leaf, where: jax.device_put(np.array(leaf), where), made, shardings), shardings
+
+
+def save_sharded(out: pathlib.Path) -> None:
+    """A new state on 1x8x1 with the real optimizer, to be restored elsewhere; and the share that each device holds."""
+    config = small.config(layouts.VALUES)
+    network = small.denoiser(layouts.VALUES)
+    optimizer = optim.make(config)
+    mesh = mesh_lib.make(config_lib.Mesh(1, 8, 1))
+    state = state_lib.create(network, optimizer, mesh, seed=0)
+    shards = [
+        (name, leaf.shape, leaf.addressable_shards[0].data.shape)
+        for name, leaf in trees.named_leaves(dataclasses.replace(state)).items()
+    ]
+    (out / "shards.txt").write_text(repr(shards))
+    arrays = {"params": state.params, "ema": state.ema, "optimizer": state.optimizer}
+    with Checkpoints(Workdir(out).checkpoints, keep_last=1) as checkpoints:
+        checkpoints.save(1, arrays, {"config": config.to_dict()}, small.tokenizer().model)
+    np.savez(out / "saved.npz", **{name: np.asarray(leaf) for name, leaf in trees.named_leaves(arrays).items()})
+
+
+def main(data_folder: str, out: str) -> None:
+    assert jax.device_count() == 8
+    for name, layout in layouts.LAYOUTS.items():
+        run(name, layout, data_folder, pathlib.Path(out))
+    save_sharded(pathlib.Path(out))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

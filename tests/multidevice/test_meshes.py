@@ -1,0 +1,114 @@
+"""One step on eight devices, on several meshes and in several parts, against the same step on one device."""
+
+import ast
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from dfjax import config as config_lib
+from dfjax.checkpoint.store import Checkpoints
+from dfjax.checkpoint.workdir import Workdir
+from dfjax.core import trees
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.train import optim
+from dfjax.train import state as state_lib
+from tests import small
+from tests.data import tiny
+from tests.multidevice import layouts
+
+ROOT = pathlib.Path(__file__).parents[2]
+OTHERS = [name for name in layouts.LAYOUTS if name != "1x1x1"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> pathlib.Path:
+    """The folder in which program.py, with eight devices, wrote down what it got."""
+    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("out")
+    tiny.TinyLabelled(data_dir=str(data)).download_and_prepare()
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+    }
+    command = [sys.executable, "-m", "tests.multidevice.program", str(data), str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+@pytest.fixture(scope="module")
+def alone(written):
+    return dict(np.load(written / "1x1x1.npz"))
+
+
+@pytest.fixture(params=OTHERS)
+def other(request, written):
+    return dict(np.load(written / f"{request.param}.npz"))
+
+
+def _part(results, prefix):
+    return {name: value for name, value in results.items() if name.startswith(prefix + "/")}
+
+
+def _global_norm(leaves):
+    return np.sqrt(sum(np.sum(np.square(leaf.astype(np.float64))) for leaf in leaves.values()))
+
+
+def test_batch_levels_and_noise_have_the_very_bits(alone, other):
+    wanted = _part(alone, "batch") | _part(alone, "draws")
+    assert {"batch/image", "batch/tokens", "draws/t", "draws/eps", "draws/dropped"} == set(wanted)
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(other[name], value, err_msg=name)
+    assert 0 < wanted["draws/dropped"].sum() < layouts.VALUES["train.batch_size"]
+
+
+def test_the_loss_agrees(alone, other):
+    np.testing.assert_allclose(other["metrics/loss"], alone["metrics/loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["gradients", "params", "ema"])
+def test_gradients_and_what_plain_descent_makes_of_them_agree_leaf_by_leaf(what, alone, other):
+    norm = _global_norm(_part(alone, "gradients"))
+    np.testing.assert_allclose(other["metrics/grad_norm"], norm, rtol=1e-5)
+    wanted = _part(alone, what)
+    assert len(wanted) > 20
+    for name, leaf in wanted.items():
+        assert np.linalg.norm((other[name].astype(np.float64) - leaf).ravel()) <= 1e-5 * norm, name
+
+
+def test_every_parameter_has_a_gradient_and_goes_down_it(alone):
+    # Or the comparison above would compare nothing.
+    norm = _global_norm(_part(alone, "gradients"))
+    for name, leaf in _part(alone, "gradients").items():
+        assert np.linalg.norm(leaf) > 1e-4 * norm, name
+    moved = alone["params/patch_in/kernel"] - np.asarray(small.params(small.denoiser())["patch_in"]["kernel"])
+    np.testing.assert_allclose(moved, -0.1 * alone["gradients/patch_in/kernel"], atol=1e-6)
+
+
+def test_parameters_average_and_moments_are_really_split(written):
+    shards = ast.literal_eval((written / "shards.txt").read_text())
+    split = {name for name, whole, part in shards if np.prod(part) * 8 == np.prod(whole)}
+    for prefix in ("params/", "ema/", "optimizer/1/0/mu/", "optimizer/1/0/nu/"):
+        for leaf in ("blocks/attention/query/kernel", "text/embedding/embedding", "patch_in/kernel"):
+            assert prefix + leaf in split
+    share = sum(np.prod(part) for _, _, part in shards) / sum(np.prod(whole) for _, whole, _ in shards)
+    assert share < 0.16
+
+
+def test_what_eight_devices_saved_one_device_restores(written):
+    network = small.denoiser(layouts.VALUES)
+    one = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
+    wanted = state_lib.abstract(network, optim.make(small.config(layouts.VALUES)), one)
+    items = {"params": wanted.params, "ema": wanted.ema, "optimizer": wanted.optimizer}
+    with Checkpoints(Workdir(written).checkpoints) as checkpoints:
+        restored = trees.named_leaves(checkpoints.arrays(1, items))
+    saved = np.load(written / "saved.npz")
+    assert set(restored) == set(saved)
+    for name, leaf in restored.items():
+        np.testing.assert_array_equal(leaf, saved[name], err_msg=name)
+        assert leaf.sharding.device_set == {jax.devices()[0]}
