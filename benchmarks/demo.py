@@ -15,7 +15,10 @@ unseen_colour
     is the circular median hue of the saturated foreground in the window of that hue (dfjax/data/recolour.py)? The
     foreground is the alpha mask of the real picture of that object that is nearest in grey.
 unseen_object
-    For the same pictures: is the nearest of all real pictures, both in grey, one of that object?
+    For the same pictures: is the nearest of all real pictures one of that object, all shown in the prompted hue and then
+    in grey, so that the hue tells nothing? (A hue has a luma of its own: a blue banana is a dark one.)
+unseen_object_natural
+    The same, with the real pictures in grey from their own colours. Perfect pictures would reach 0.78.
 """
 
 import dataclasses
@@ -124,14 +127,27 @@ def nearest_scores(
 
 def unseen_scores(drawn: Pictures, colours: list[str], objects: np.ndarray, real: Real) -> dict[str, float]:
     """unseen_colour and unseen_object of pictures drawn for pairs of colour and object."""
-    order = ranking(pooled(drawn, grey=True), pooled(real.images, grey=True))
+    grey = pooled(drawn, grey=True)
+    in_hue = {colour: pooled(in_colour(real.images, colour), grey=True) for colour in recolour.HUES}
+    order = np.concatenate([ranking(row[None], in_hue[colour]) for row, colour in zip(grey, colours, strict=True)])
     is_object = real.objects[order] == objects[:, None]
     masks = real.masks[order[np.arange(len(order)), is_object.argmax(axis=1)]]
     right = [
         recolour.HUES[colour].holds(median_hue(picture, mask))
         for picture, mask, colour in zip(drawn, masks, colours, strict=True)
     ]
-    return {"unseen_colour": float(np.mean(right)), "unseen_object": float(is_object[:, 0].mean())}
+    natural = ranking(grey, pooled(real.images, grey=True))[:, 0]
+    return {
+        "unseen_colour": float(np.mean(right)),
+        "unseen_object": float(is_object[:, 0].mean()),
+        "unseen_object_natural": float((real.objects[natural] == objects).mean()),
+    }
+
+
+def in_colour(pictures: Pictures, colour: str) -> Pictures:
+    """Pictures in the hue ``colour``, as training shows them."""
+    recoloured = np.stack([recolour.recolour(picture.astype(np.float32) / 255, colour) for picture in pictures])
+    return np.round(recoloured * 255).astype(np.uint8)
 
 
 def median_hue(picture: UInt8[np.ndarray, "height width 3"], mask: Bool[np.ndarray, "height width"]) -> float:

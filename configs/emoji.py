@@ -1,6 +1,7 @@
 """Food & Drink emoji at 32 pixels: the demo.
 
-dfjax train --config=configs/emoji.py --workdir=runs/demo
+    dfjax data build --config=configs/emoji.py
+    dfjax train --config=configs/emoji.py --workdir=runs/demo
 """
 
 from dfjax import config as config_lib
@@ -10,16 +11,17 @@ def get_config():
     config = config_lib.default()
     config.data.category = "Food & Drink"
     config.data.vary_captions = True
-    config.data.recolour = 0.35
+    config.data.recolour = 0.3
     config.text.max_tokens = 14
-    config.model.width = 128
-    config.model.depth = 5
+    config.model.width = 192
+    config.model.depth = 6
     config.model.heads = 4
-    config.model.unroll = 5
-    config.optim.learning_rate = 2e-3
-    config.optim.ema_decay = 0.998
-    config.train.batch_size = 16
-    config.train.num_steps = 5000
-    config.train.sample_every_steps = 1000
+    config.model.patch = 8
+    config.model.unroll = 6
+    config.optim.learning_rate = 2.5e-3
+    config.optim.ema_decay = 0.997
+    config.train.batch_size = 32
+    config.train.num_steps = 4000
     config.train.checkpoint_every_steps = 500
+    config.train.sample_every_steps = 2000
     return config

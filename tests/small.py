@@ -9,23 +9,10 @@ import numpy as np
 from dfjax import config as config_lib
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.text import tokenizer as tokenizer_lib
+from tests.recipe import VALUES
 
-VOCAB = 300
+VOCAB = VALUES["text.vocab_size"]
 CAPTIONS = ("a red apple", "a green apple", "a banana", "a picture of a watermelon", "red panda", "owl", "deer")
-VALUES = {
-    "data.resolution": 16,
-    "data.workers": 0,
-    "text.vocab_size": VOCAB,
-    "text.max_tokens": 8,
-    "model.width": 32,
-    "model.depth": 2,
-    "model.heads": 2,
-    "optim.warmup_steps": 2,
-    "train.batch_size": 16,
-    "train.num_steps": 20,
-    "sample.steps": 4,
-    "sample.prompts": ("a red apple",),
-}
 
 
 def config(values: dict[str, Any] | None = None) -> config_lib.Config:

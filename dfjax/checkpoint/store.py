@@ -48,6 +48,8 @@ class Checkpoints:
                 create=keep_last is not None,
                 read_only=keep_last is None,
                 enable_async_checkpointing=keep_last is not None,
+                # What a save that was killed has left.
+                cleanup_tmp_directories=keep_last is not None,
                 step_prefix="step",
             ),
         )

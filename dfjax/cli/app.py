@@ -50,12 +50,18 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        _fail(f"{error}; `{argv[0]} --help` lists the flags", WRONG_USE)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        _fail(f"no such recipe: {error}", WRONG_USE)
+        _fail(f"{_without_traceback(str(error))}; `{argv[0]} --help` lists the flags", WRONG_USE)
+    except OSError as error:
+        _fail(_no_recipe(error), WRONG_USE)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         _fail(f"the config cannot be read: {error}", WRONG_USE)
     return rest
+
+
+def _without_traceback(words: str) -> str:
+    """What ml_collections says of a recipe that raised: where, and what."""
+    lines = [line.strip() for line in words.strip().splitlines()]
+    return f"{lines[0]} {lines[-1]}" if "Traceback (most recent call last):" in lines else words
 
 
 def _flag_help() -> str:
@@ -127,4 +133,13 @@ def _set_up_cache() -> None:
 
 def read_config(holder: flags.FlagHolder) -> config_lib.Config:
     """The checked config of the ``--config`` flag and its overrides."""
-    return config_lib.resolve(holder.value.to_dict())
+    try:
+        values = holder.value.to_dict()
+    except OSError as error:
+        # Without overrides a recipe that cannot be loaded is only noticed when it is used.
+        raise UsageError(_no_recipe(error)) from error
+    return config_lib.resolve(values)
+
+
+def _no_recipe(error: OSError) -> str:
+    return f"the recipe of --config cannot be read: {str(error).strip().splitlines()[-1].strip()}"

@@ -109,11 +109,15 @@ def test_a_step_that_is_there_is_left_alone(room):
     assert _restore(room, 20)["optimizer"]["count"] == 20
 
 
-def test_a_save_that_was_killed_is_not_there(room):
-    (room.checkpoints / "step_20").rename(room.checkpoints / "step_30.orbax-checkpoint-tmp-7")
+def test_a_save_that_was_killed_is_not_there_and_is_cleaned_away(room):
+    left = (room.checkpoints / "step_20").rename(room.checkpoints / "step_30.orbax-checkpoint-tmp")
     assert room.steps() == [10]
-    with Checkpoints(room.checkpoints, keep_last=2) as checkpoints:
+    with Checkpoints(room.checkpoints) as checkpoints:
         assert checkpoints.steps() == [10]
+    assert left.exists()  # Reading deletes nothing: another process may be saving.
+    save(room, (40,))
+    assert not left.exists()
+    assert room.steps() == [10, 40]
 
 
 def test_nothing_inside_is_a_pickle(saved):

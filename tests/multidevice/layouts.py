@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 VALUES = {
-    "data.name": "tiny_labelled",
     "data.vary_captions": True,
     "data.flip": True,
     "diffusion.caption_dropout": 0.3,

@@ -1,0 +1,109 @@
+"""Train and sample as a user would, on a small run."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfjax import config
+from tests import command
+from tests.cli.conftest import DAMAGED, OVERRIDES
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_run_keeps_everything_in_its_folder(trained):
+    room, done = trained
+    assert room.steps() == [6]
+    assert config.from_json(room.config.read_text()).train.num_steps == 6
+    names = {path.name for path in room.path.iterdir()}
+    assert {"tokenizer.model", "parameters.txt", "metrics.jsonl", "samples", "bad_records.jsonl"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert Image.open(room.path / "samples" / "step_6.png").size[0] > 4 * 64
+    assert "is new" in done.stderr
+    assert done.stdout == ""
+
+
+def test_progress_is_shown_and_every_scalar_is_in_the_metrics(trained):
+    room, done = trained
+    for step in (2, 4, 6):
+        assert f"step {step}/6  loss" in done.stderr
+    scalars = {step: {} for step in (0, 2, 3, 4, 6)}
+    for line in _lines(room.metrics):
+        scalars[line["step"]] |= line
+    assert {"train/compile_seconds"} <= set(scalars[0])
+    wanted = {"train/loss", "train/grad_norm", "train/images_per_second", "train/step_seconds", "train/images_seen"}
+    for step in (2, 4, 6):
+        assert wanted <= set(scalars[step])
+        assert np.isfinite(scalars[step]["train/loss"])
+    levels = [name for name in scalars[3] if name.startswith("validation/loss_t=")]
+    assert len(levels) == 8
+    assert scalars[3]["validation/loss"] == pytest.approx(np.mean([scalars[3][name] for name in levels]))
+    assert "validation/loss" in scalars[6]
+    assert "validation/loss" not in scalars[2]
+
+
+def test_damaged_records_are_replaced_counted_and_listed(trained):
+    room, done = trained
+    listed = _lines(room.bad_records)
+    assert len({line["id"] for line in listed}) == len(listed) == len(DAMAGED)
+    assert all(line["id"].startswith("tiny_labelled/train[") for line in listed)
+    assert all("UnidentifiedImageError" in line["reason"] for line in listed)
+    counts = [line["data/bad_records"] for line in _lines(room.metrics) if "data/bad_records" in line]
+    assert counts[-1] == len(DAMAGED)
+    assert done.stderr.count("was replaced") == len(DAMAGED)
+
+
+def test_a_finished_run_says_so_and_changes_nothing(trained, damaged):
+    room, _ = trained
+    before = room.metrics.read_bytes()
+    again = command.dfjax(*command.train(room.path, damaged, *OVERRIDES))
+    assert again.returncode == 0
+    assert "is finished: it has all its 6 steps" in again.stderr
+    assert room.metrics.read_bytes() == before
+
+
+def test_a_run_is_not_resumed_with_another_network(trained, damaged):
+    room, _ = trained
+    done = command.dfjax(*command.train(room.path, damaged, *OVERRIDES, "model.width=64"))
+    assert done.returncode == 1
+    assert "was trained with another config:\n  model.width: 32 -> 64" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert config.from_json(room.config.read_text()).model.width == 32
+
+
+def test_sample_draws_a_row_for_each_prompt_and_warns_of_a_cut_one(trained, tmp_path):
+    room, _ = trained
+    long = "a red panda and an owl and a deer and a banana"
+    out, film = tmp_path / "out.png", tmp_path / "film.png"
+    done = command.dfjax(
+        "sample", f"--workdir={room.path}", "--prompt=an owl", f"--prompt={long}", "--num=3", "--scale=2",
+        "--sampler=euler", "--steps=3", "--guidance=2", "--seed=5", f"--out={out}", f"--film={film}",
+        "--compilation_cache=off",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(out), str(film)]
+    # Pictures of 16 pixels, each drawn with 2 x 2, with gaps of 2 around.
+    assert Image.open(out).size == (3 * (32 + 2) + 2, 2 * (32 + 2) + 2)
+    assert Image.open(film).size == (10 * (32 + 2) + 2, 2 * (32 + 2) + 2)
+    assert done.stderr.count("is longer than text.max_tokens=8") == 1
+    assert repr(long) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--sampler=heum", "did you mean 'heun'?"),
+        ("--step=5", "no checkpoint of step 5; it has 6"),
+        ("--out=missing/x.png", "there is no folder"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_a_line(flag, words, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command.dfjax("sample", f"--workdir={trained[0].path}", "--prompt=x", flag, "--compilation_cache=off")
+    assert done.returncode in (1, 2)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,98 @@
+"""A run that is killed and started again ends where it would have ended: bit for bit."""
+
+import json
+import shutil
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from dfjax.checkpoint.store import ARRAYS, Checkpoints
+from dfjax.checkpoint.workdir import Workdir
+from dfjax.core import trees
+from tests import command
+from tests.data import tiny
+
+STEPS, STOP = 20, 10
+# The pictures at step 11 take seconds to compile, in which the run is met between its two checkpoints.
+OVERRIDES = (
+    f"train.num_steps={STEPS}",
+    f"train.checkpoint_every_steps={STOP}",
+    f"train.sample_every_steps={STOP + 1}",
+    "train.log_every_steps=2",
+    "data.validation_split=",
+    "data.vary_captions=True",
+    "data.flip=True",
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("data"))
+    tiny.TinyLabelled(data_dir=folder).download_and_prepare()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory):
+    """A run in one piece, whose records are decoded by a worker; the other decodes its own."""
+    room = Workdir(tmp_path_factory.mktemp("whole"))
+    done = command.dfjax(*command.train(room.path, data, *OVERRIDES, "data.workers=1"))
+    assert done.returncode == 0, done.stderr
+    return room
+
+
+@pytest.fixture(scope="module")
+def resumed(data, tmp_path_factory):
+    """A run that was killed after its first checkpoint and run again."""
+    room = Workdir(tmp_path_factory.mktemp("killed"))
+    arguments = command.train(room.path, data, *OVERRIDES)
+    process = command.start(*arguments)
+    deadline = time.monotonic() + 300
+    while room.steps() != [STOP] and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert room.steps() == [STOP]
+    # What a kill in the middle of a save leaves behind, and of a line.
+    shutil.copytree(room.checkpoints / f"step_{STOP}", room.checkpoints / "step_15.orbax-checkpoint-tmp")
+    with room.metrics.open("a") as file:
+        file.write('{"step": 14, "tra')
+    again = command.dfjax(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert f"has a run, saved at step {STOP}" in again.stderr
+    return room
+
+
+def _leaves(room):
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    with Checkpoints(room.checkpoints) as checkpoints:
+        assert checkpoints.steps()[-1] == STEPS
+        shapes = {item: checkpoints.array_shapes(STEPS, item) for item in ARRAYS}
+        wanted = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one), shapes)
+        return trees.named_leaves(checkpoints.arrays(STEPS, wanted)), checkpoints.meta(STEPS)
+
+
+def test_parameters_average_and_optimizer_are_equal_to_the_bit(uninterrupted, resumed):
+    (wanted, wanted_meta), (found, meta) = _leaves(uninterrupted), _leaves(resumed)
+    assert set(found) == set(wanted)
+    for name, leaf in wanted.items():
+        np.testing.assert_array_equal(found[name], leaf, err_msg=name)
+    assert meta["position"] == wanted_meta["position"] == STEPS * 16
+    assert float(np.abs(wanted["params/patch_out/kernel"]).max()) > 0
+
+
+def test_each_scalar_stands_once_in_the_metrics_and_losses_are_equal(uninterrupted, resumed):
+    def losses(room):
+        lines = [json.loads(line) for line in room.metrics.read_text().splitlines()]
+        return [(line["step"], line["train/loss"]) for line in lines if "train/loss" in line]
+
+    assert [step for step, _ in losses(resumed)] == list(range(2, STEPS + 1, 2))
+    assert losses(resumed) == losses(uninterrupted)
+
+
+def test_what_a_killed_save_left_is_cleaned_away(resumed):
+    assert sorted(path.name for path in resumed.checkpoints.glob("step_*")) == [f"step_{STOP}", f"step_{STEPS}"]

@@ -1,0 +1,90 @@
+"""The training step on one device; tests/multidevice compares it with eight."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dfjax import config as config_lib
+from dfjax.core import trees
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.train import optim, step
+from dfjax.train import state as state_lib
+from tests import small
+
+VALUES = {"optim.learning_rate": 3e-3, "optim.decay": "none", "optim.ema_decay": 0.5, "train.num_steps": 60}
+ROWS = jnp.arange(16, dtype=jnp.int32)
+
+
+def _draw(values=None, number=0, attempt=0):
+    config = small.config(values)
+    return step.draw(config, jnp.int32(number), jnp.int32(attempt), ROWS, (4, 4, 3))
+
+
+def test_each_step_attempt_and_seed_has_draws_of_its_own():
+    first = _draw()
+    for other in (_draw(number=1), _draw(attempt=1), _draw({"train.seed": 1})):
+        assert not np.intersect1d(np.asarray(first.eps), np.asarray(other.eps)).size
+        assert not np.intersect1d(np.asarray(first.t), np.asarray(other.t)).size
+    np.testing.assert_array_equal(_draw().eps, first.eps)
+
+
+def test_no_two_rows_share_their_noise():
+    assert len(np.unique(_draw().eps[:, 0, 0, 0])) == 16
+
+
+def test_levels_follow_the_wanted_density():
+    flat = _draw({"diffusion.timesteps": "uniform"}).t
+    np.testing.assert_allclose(np.diff(np.sort(flat)), 1 / 16, atol=1e-6)
+    noisy = _draw({"diffusion.timestep_mean": 3.0}).t
+    assert float(noisy.mean()) > 0.9
+
+
+@pytest.mark.parametrize(("share", "dropped"), [(0.0, 0), (1.0, 16)])
+def test_captions_are_dropped_in_the_wanted_share(share, dropped):
+    assert int(_draw({"diffusion.caption_dropout": share}).dropped.sum()) == dropped
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """States and metrics of sixty steps on one batch."""
+    config = small.config(VALUES)
+    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
+    network, optimizer = small.denoiser(), optim.make(config)
+    state = state_lib.create(network, optimizer, mesh, seed=0)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
+    batch, states, metrics = small.batch(), [], []
+    for _ in range(60):
+        # A copy on the host: the step is donated the state.
+        states.append(jax.device_get(state))
+        state, values = take(state, batch)
+        metrics.append(jax.device_get(values))
+    return states, metrics, take
+
+
+def test_the_loss_falls(trained):
+    _, metrics, _ = trained
+    losses = [values["loss"] for values in metrics]
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
+    assert set(metrics[0]) == {"loss", "grad_norm", "param_norm"}
+
+
+def test_the_step_counts_and_compiles_once(trained):
+    states, _, take = trained
+    assert [int(state.step) for state in states[:3]] == [0, 1, 2]
+    assert take._cache_size() == 1
+
+
+def test_the_average_follows_the_parameters(trained):
+    states, _, _ = trained
+    before, after = states[20], states[21]
+    for name, leaf in trees.named_leaves(after.ema).items():
+        wanted = 0.5 * trees.named_leaves(before.ema)[name] + 0.5 * trees.named_leaves(after.params)[name]
+        np.testing.assert_allclose(leaf, wanted, atol=1e-6, err_msg=name)
+
+
+def test_a_new_state_averages_its_own_parameters(trained):
+    first = trained[0][0]
+    jax.tree.map(np.testing.assert_array_equal, first.ema, first.params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(first.params)} == {np.dtype("float32")}

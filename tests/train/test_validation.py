@@ -1,0 +1,53 @@
+"""The validation loss: the same number each time it is asked of the same weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dfjax import config as config_lib
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.train import validation
+from tests import small
+
+
+def _batches(size, count=10):
+    """``count`` records in batches of ``size``, the last one filled up."""
+    records = {name: np.asarray(value) for name, value in small.batch(count).items()}
+    batches = []
+    for start in range(0, count, size):
+        batch = {name: value[start : start + size] for name, value in records.items()}
+        missing = size - len(batch["image"])
+        batch["mask"] = np.pad(np.ones(size - missing, np.float32), (0, missing))
+        for name in ("image", "tokens"):
+            # What fills a batch up must not count.
+            batch[name] = np.concatenate([batch[name], np.full((missing, *batch[name].shape[1:]), 7, batch[name].dtype)])
+        batches.append({name: jnp.asarray(value) for name, value in batch.items()})
+    return batches
+
+
+@pytest.fixture(scope="module")
+def ask():
+    """The validation loss of some weights over batches of a size, by a function compiled once."""
+    network = small.denoiser()
+    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
+    validate = validation.make(network, small.config(), mesh)
+    return lambda seed, size: validate(small.params(network, seed), _batches(size))
+
+
+def test_the_same_weights_give_the_same_number(ask):
+    first = ask(0, 4)
+    assert ask(0, 4) == first
+    other = ask(1, 4)
+    assert other["validation/loss"] != first["validation/loss"]
+
+
+def test_the_overall_loss_is_the_mean_over_eight_levels(ask):
+    scalars = ask(0, 4)
+    by_level = [value for name, value in scalars.items() if "t=" in name]
+    assert len(by_level) == 8
+    assert scalars["validation/loss"] == pytest.approx(np.mean(by_level), rel=1e-6)
+
+
+def test_neither_the_batch_size_nor_what_fills_the_last_batch_counts(ask):
+    assert ask(0, 5)["validation/loss"] == pytest.approx(ask(0, 4)["validation/loss"], rel=1e-5)
