@@ -15,8 +15,8 @@ unseen_colour
     is the circular median hue of the saturated foreground in the window of that hue (dfjax/data/recolour.py)? The
     foreground is the alpha mask of the real picture of that object that is nearest in grey.
 unseen_object
-    For the same pictures: is the nearest of all real pictures one of that object, all shown in the prompted hue and then
-    in grey, so that the hue tells nothing? (A hue has a luma of its own: a blue banana is a dark one.)
+    For the same pictures: is the nearest of all real pictures one of that object, all shown in the prompted hue and
+    then in grey, so that the hue tells nothing? (A hue has a luma of its own: a blue banana is a dark one.)
 unseen_object_natural
     The same, with the real pictures in grey from their own colours. Perfect pictures would reach 0.78.
 """

@@ -1,7 +1,7 @@
 """Food & Drink emoji at 32 pixels: the demo.
 
-    dfjax data build --config=configs/emoji.py
-    dfjax train --config=configs/emoji.py --workdir=runs/demo
+dfjax data build --config=configs/emoji.py
+dfjax train --config=configs/emoji.py --workdir=runs/demo
 """
 
 from dfjax import config as config_lib

@@ -31,7 +31,9 @@ def denoiser(values: dict[str, Any] | None = None) -> denoiser_lib.Denoiser:
 def params(network: denoiser_lib.Denoiser, seed: int = 0) -> Any:
     """Random parameters. Those of a new network hold zeros, behind which nothing shows and no gradient passes."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(0.2 * rng.normal(size=leaf.shape), leaf.dtype), network.abstract_params())
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(0.2 * rng.normal(size=leaf.shape), leaf.dtype), network.abstract_params()
+    )
 
 
 def tokenizer(max_tokens: int = 8) -> tokenizer_lib.Tokenizer:

@@ -32,7 +32,9 @@ def test_an_unknown_key_is_named_with_the_nearest(wrong, right):
 
 
 def test_a_key_where_a_section_should_be_is_named():
-    with pytest.raises(config.ConfigError, match="'learning_rate' is not a section; did you mean 'optim.learning_rate'"):
+    with pytest.raises(
+        config.ConfigError, match=r"'learning_rate' is not a section; did you mean 'optim\.learning_rate'"
+    ):
         config.resolve({"learning_rate": 1e-3})
 
 

@@ -102,8 +102,7 @@ class Checkpoints:
     def array_shapes(self, step: int, item: str) -> Any:
         """Shapes and types of an item, without reading it."""
         try:
-            with ocp.StandardCheckpointer() as reader:
-                metadata = reader.metadata(self.folder.absolute() / f"step_{step}" / item).item_metadata
+            metadata = ocp.StandardCheckpointHandler().metadata(self.folder.absolute() / f"step_{step}" / item)
             return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata.tree)
         except Exception as error:
             raise self._damaged(step, error) from error

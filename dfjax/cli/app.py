@@ -103,12 +103,14 @@ def _fail(words: str, status: int) -> None:
 
 
 def _set_up_logging() -> None:
-    """dfjax speaks from INFO, libraries from WARNING (--verbosity=0 lets them speak too); all to stderr."""
+    """dfjax speaks from INFO, libraries from WARNING, all to stderr; --verbosity=0 lets absl's own logger speak too."""
     absl_logging.use_absl_handler()
     absl_logging.get_absl_handler().setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     absl_logging.get_absl_handler().python_handler.stream = sys.stderr
     if not flags.FLAGS["verbosity"].present:
         absl_logging.set_verbosity(absl_logging.WARNING)
+        # Orbax uses absl's logger, and warns of each read-only folder; what goes wrong in it comes as an exception.
+        logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("dfjax").setLevel(logging.DEBUG if flags.FLAGS.verbosity > 0 else logging.INFO)
 
 
@@ -123,7 +125,6 @@ def _set_up_cache() -> None:
     folder = Path(wish) if wish else Path(home) / "dfjax" / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.chmod(folder, 0o700)
     except OSError as error:
         logging.getLogger("dfjax").warning("no compilation cache: %s", error)
         return

@@ -129,8 +129,9 @@ class Sampler:
         ids = _put(np.stack([self._tokenizer.encode(r.prompt) for r in padded]), rows)
         indices = _put(np.array([r.index for r in padded], np.int32), rows)
         scales = _put(np.array([r.guidance for r in padded], np.float32), rows)
-        null_ids = jnp.asarray(self._tokenizer.null())
-        drawn = self._draw(params, ids, null_ids, jnp.uint32(seed), indices, scales)
+        whole = mesh_lib.replicated(self._mesh)
+        null_ids, key = _put(self._tokenizer.null(), whole), _put(np.asarray(seed, np.uint32), whole)
+        drawn = self._draw(params, ids, null_ids, key, indices, scales)
         return jax.tree.map(_fetch, drawn)
 
 

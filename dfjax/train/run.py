@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from clu import parameter_overview
 from jax.sharding import Mesh
@@ -102,7 +103,7 @@ def _restore(config, checkpoints: Checkpoints, step: int, wanted: state_lib.Trai
         _log.warning("saved under other versions, so the resumed run may differ in its last bits: %s", other)
 
     def scalar(value: int, like: Any) -> jax.Array:
-        return jax.device_put(jax.numpy.asarray(value, like.dtype), like.sharding)
+        return jax.device_put(np.asarray(value, like.dtype), like.sharding)
 
     state = state_lib.TrainState(
         step=scalar(step, wanted.step), attempt=scalar(meta["attempt"], wanted.attempt), **arrays

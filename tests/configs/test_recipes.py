@@ -25,7 +25,9 @@ def test_there_are_recipes():
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_a_recipe_sets_only_what_differs(recipe):
     made, plain = _values(recipe).to_dict(), config.Config().to_dict()
-    targets = [t for node in ast.walk(ast.parse(recipe.read_text())) if isinstance(node, ast.Assign) for t in node.targets]
+    targets = [
+        t for node in ast.walk(ast.parse(recipe.read_text())) if isinstance(node, ast.Assign) for t in node.targets
+    ]
     keys = [ast.unparse(target).removeprefix("config.") for target in targets if isinstance(target, ast.Attribute)]
     assert keys
     assert len(keys) == len(set(keys))

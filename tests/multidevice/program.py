@@ -1,6 +1,6 @@
 """Run with eight devices by test_meshes.py: one step on several meshes, written down for comparison.
 
-    python program.py DATA_FOLDER OUT_FOLDER
+python program.py DATA_FOLDER OUT_FOLDER
 """
 
 import dataclasses

@@ -35,7 +35,9 @@ def test_two_free_axes_or_an_empty_one_are_refused(sizes):
 def test_a_batch_that_the_mesh_cannot_divide_comes_with_the_nearest_that_it_can(batch, accumulation):
     eight = jax.sharding.AbstractMesh((4, 2, 1), mesh.AXES)
     values = {"train.batch_size": batch, "train.accumulation": accumulation}
-    with pytest.raises(config.ConfigError, match=f"'train.batch_size': {batch} is no multiple of {8 * accumulation}") as error:
+    with pytest.raises(
+        config.ConfigError, match=f"'train.batch_size': {batch} is no multiple of {8 * accumulation}"
+    ) as error:
         mesh.check_batch(small.config(values), eight)
     advised = int(re.search(r"train\.batch_size=(\d+)", str(error.value))[1])
     assert abs(advised - batch) <= 8 * accumulation

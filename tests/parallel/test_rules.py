@@ -33,7 +33,9 @@ def test_a_path_finds_its_rule(name, shape, expected):
 
 
 def test_a_size_that_an_axis_does_not_divide_is_refused_with_parameter_and_key():
-    with pytest.raises(ConfigError, match=r"'mesh\.tensor': 2 does not divide the 33 of parameter mlp/up/kernel") as error:
+    with pytest.raises(
+        ConfigError, match=r"'mesh\.tensor': 2 does not divide the 33 of parameter mlp/up/kernel"
+    ) as error:
         rules.spec("mlp/up/kernel", (32, 33), MESH)
     assert "model.width" in str(error.value)
 

@@ -21,7 +21,9 @@ def run(tmp_path_factory):
     network = small.denoiser()
     with Checkpoints(room.checkpoints, keep_last=2) as checkpoints:
         for step in (1, 2):
-            arrays = jax.tree.map(lambda leaf, step=step: jnp.full(leaf.shape, step, leaf.dtype), network.abstract_params())
+            arrays = jax.tree.map(
+                lambda leaf, step=step: jnp.full(leaf.shape, step, leaf.dtype), network.abstract_params()
+            )
             saved = {"params": {"x": jnp.zeros(1)}, "optimizer": {"x": jnp.zeros(1)}, "ema": arrays}
             checkpoints.save(step, saved, {"config": small.config().to_dict()}, tokenizer.model)
             checkpoints.wait()

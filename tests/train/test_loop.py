@@ -8,7 +8,12 @@ from dfjax.train import loop
 from tests import small
 from tests.data import tiny
 
-VALUES = {"data.validation_split": "", "train.num_steps": 4, "train.log_every_steps": 1, "train.checkpoint_every_steps": 2}
+VALUES = {
+    "data.validation_split": "",
+    "train.num_steps": 4,
+    "train.log_every_steps": 1,
+    "train.checkpoint_every_steps": 2,
+}
 
 
 @pytest.fixture(scope="module")

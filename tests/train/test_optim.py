@@ -37,14 +37,19 @@ def test_it_starts_at_its_peak_without_a_warm_up():
 
 
 def test_a_warm_up_that_runs_into_the_decay_is_refused():
-    with pytest.raises(ConfigError, match=r"'optim\.warmup_steps': 11 .* starts at step 10; try --config\.optim\.warmup_steps=5"):
+    with pytest.raises(
+        ConfigError, match=r"'optim\.warmup_steps': 11 .* starts at step 10; try --config\.optim\.warmup_steps=5"
+    ):
         _rates({"optim.warmup_steps": 11})
 
 
 def _first_update(values, gradient):
     params = {"a": {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.full(2, 2.0)}, "gain": jnp.full(2, 2.0)}
     optimizer = optim.make(small.config({"optim.warmup_steps": 0, "optim.learning_rate": 0.1} | values))
-    gradients = {"a": {"kernel": jnp.full((2, 2), gradient), "bias": jnp.full(2, gradient)}, "gain": jnp.full(2, gradient)}
+    gradients = {
+        "a": {"kernel": jnp.full((2, 2), gradient), "bias": jnp.full(2, gradient)},
+        "gain": jnp.full(2, gradient),
+    }
     return optimizer.update(gradients, optimizer.init(params), params)[0]
 
 

@@ -48,7 +48,9 @@ def test_progress_gives_means_since_the_last_line():
     assert progress.seconds >= 60.0
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.4, "0s"), (12, "12s"), (200, "3m20s"), (3725, "1h02m"), (59.6, "1m00s")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0s"), (12, "12s"), (200, "3m20s"), (3725, "1h02m"), (59.6, "1m00s")]
+)
 def test_time_is_told_in_words(seconds, words):
     assert report.time_words(seconds) == words
 

@@ -21,7 +21,9 @@ def _batches(size, count=10):
         batch["mask"] = np.pad(np.ones(size - missing, np.float32), (0, missing))
         for name in ("image", "tokens"):
             # What fills a batch up must not count.
-            batch[name] = np.concatenate([batch[name], np.full((missing, *batch[name].shape[1:]), 7, batch[name].dtype)])
+            batch[name] = np.concatenate(
+                [batch[name], np.full((missing, *batch[name].shape[1:]), 7, batch[name].dtype)]
+            )
         batches.append({name: jnp.asarray(value) for name, value in batch.items()})
     return batches
 

@@ -1,0 +1,95 @@
+"""How fast the demo's training step is, as a share of this machine's own matrix products.
+
+    python benchmarks/bench_step.py [--config=configs/emoji.py] [--config.model.width=256 ...]
+
+Times the jitted step on synthetic pictures and a float32 matrix product in turn, so that a neighbour's load meets both,
+and prints the median of the pairwise ratios. Model operations are counted by formula: 6 for each parameter that meets a
+token (2 forward, 4 backward) and the two products of attention; norms, softmax, optimizer and EMA count as nothing.
+"""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
+
+from dfjax import config as config_lib
+from dfjax.models import denoiser as denoiser_lib
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.train import optim, step
+from dfjax.train import state as state_lib
+
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
+_ROUNDS = flags.DEFINE_integer("rounds", 10, "pairs of timings")
+_SIZE, _REPEATS = 1024, 5
+
+
+def operations(config: config_lib.Config, params) -> float:
+    """Floating-point operations of one step's network, forward and backward."""
+    model = config.model
+    image = (config.data.resolution // model.patch) ** 2
+    tokens = image + config.text.max_tokens
+    per_token = {"blocks": tokens, "text": config.text.max_tokens, "patch_in": image, "patch_out": image}
+    total = 0.0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        names = [entry.key for entry in path]
+        if names[-1] == "kernel":
+            total += 6 * leaf.size * (1 if "modulation" in names else per_token.get(names[0], 1))
+    attention = 12 * model.width * (model.depth * tokens**2 + config.text.depth * config.text.max_tokens**2)
+    return config.train.batch_size * (total + attention)
+
+
+def make_step(config: config_lib.Config):
+    """A function that runs one training step, and the operations in it."""
+    mesh = mesh_lib.make(config.mesh)
+    denoiser = denoiser_lib.make(config, config.text.vocab_size)
+    optimizer = optim.make(config)
+    state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
+    side, tokens = config.data.resolution, config.text.max_tokens
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 256, (config.train.batch_size, side, side, 3), dtype=np.uint8),
+        "tokens": np.ones((config.train.batch_size, tokens), np.int32),
+    }
+    batch = jax.device_put(batch, mesh_lib.batch_sharding(mesh))
+    count = operations(config, state.params)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    jitted = step.make(denoiser, config, optimizer, np.ones(tokens, np.int32), mesh, shardings)
+
+    def run():
+        nonlocal state
+        state, metrics = jitted(state, batch)
+        return metrics["loss"]
+
+    return run, count
+
+
+def seconds(function) -> float:
+    """Of one call, over a few."""
+    started = time.perf_counter()
+    for _ in range(_REPEATS):
+        result = function()
+    jax.block_until_ready(result)
+    return (time.perf_counter() - started) / _REPEATS
+
+
+def main(_: list[str]) -> None:
+    config = config_lib.resolve(_CONFIG.value.to_dict())
+    run, count = make_step(config)
+    square = jnp.ones((_SIZE, _SIZE), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    jax.block_until_ready((run(), product(square, square)))
+    pairs = [(seconds(run), seconds(lambda: product(square, square))) for _ in range(_ROUNDS)]
+    rates = np.array([(count / a, 2 * _SIZE**3 / b) for a, b in pairs])
+    share = np.median(rates[:, 0] / rates[:, 1])
+    print(f"step            {np.median([a for a, _ in pairs]) * 1e3:8.1f} ms  {count / 1e9:.1f} Gflop")
+    print(f"images/s        {config.train.batch_size / np.median([a for a, _ in pairs]):8.1f}")
+    print(f"step            {np.median(rates[:, 0]) / 1e9:8.1f} Gflop/s")
+    print(f"matrix product  {np.median(rates[:, 1]) / 1e9:8.1f} Gflop/s, float32 {_SIZE} x {_SIZE}")
+    print(f"share           {share:8.2f}")
+
+
+if __name__ == "__main__":
+    app.run(main)
