@@ -24,16 +24,18 @@ unseen_object_natural
 import dataclasses
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
+from dfjax.cli import app
 from dfjax.core import images
 from dfjax.data import captions, recolour, sources, transforms
 from dfjax.parallel import mesh as mesh_lib
@@ -230,4 +232,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, sys.argv, __doc__)

@@ -11,7 +11,7 @@ def get_config():
     config = config_lib.default()
     config.data.category = "Food & Drink"
     config.data.vary_captions = True
-    config.data.recolour = 0.3
+    config.data.recolour = 0.25
     config.text.max_tokens = 14
     config.model.width = 192
     config.model.depth = 6
@@ -21,7 +21,7 @@ def get_config():
     config.optim.learning_rate = 2.5e-3
     config.optim.ema_decay = 0.997
     config.train.batch_size = 32
-    config.train.num_steps = 4000
+    config.train.num_steps = 5000
     config.train.checkpoint_every_steps = 500
     config.train.sample_every_steps = 2000
     return config

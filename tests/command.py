@@ -8,17 +8,18 @@ import sys
 RECIPE = pathlib.Path(__file__).with_name("recipe.py")
 
 
-def start(*arguments: str) -> subprocess.Popen:
-    """``dfjax ARGUMENTS`` in the background, on one CPU device."""
+def start(*arguments: str, compiled_as_ever: bool = False) -> subprocess.Popen:
+    """``dfjax ARGUMENTS`` in the background, on one CPU device; with the compiler flags of the tests, or of every day."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
-    environment.pop("XLA_FLAGS", None)
+    if compiled_as_ever:
+        environment.pop("XLA_FLAGS", None)
     command = [sys.executable, "-m", "dfjax.cli.main", *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def dfjax(*arguments: str) -> subprocess.CompletedProcess:
+def dfjax(*arguments: str, compiled_as_ever: bool = False) -> subprocess.CompletedProcess:
     """``dfjax ARGUMENTS`` to its end."""
-    process = start(*arguments)
+    process = start(*arguments, compiled_as_ever=compiled_as_ever)
     out, err = process.communicate(timeout=600)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 

@@ -9,6 +9,9 @@ import pytest
 from dfjax import config
 from dfjax.data import sources
 
+# Tests compile much and compute little: half the time without the compiler's optimizations. Before JAX is first used.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 # The first call of a test compiles, which no deadline allows for. The same examples each time: a failure comes back.
 hypothesis.settings.register_profile("dfjax", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("dfjax")

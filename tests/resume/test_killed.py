@@ -23,6 +23,7 @@ OVERRIDES = (
     f"train.sample_every_steps={STOP + 1}",
     "train.log_every_steps=2",
     "data.validation_split=",
+    "text.depth=0",
     "data.vary_captions=True",
     "data.flip=True",
 )
@@ -39,7 +40,7 @@ def data(tmp_path_factory):
 def uninterrupted(data, tmp_path_factory):
     """A run in one piece, whose records are decoded by a worker; the other decodes its own."""
     room = Workdir(tmp_path_factory.mktemp("whole"))
-    done = command.dfjax(*command.train(room.path, data, *OVERRIDES, "data.workers=1"))
+    done = command.dfjax(*command.train(room.path, data, *OVERRIDES, "data.workers=1"), compiled_as_ever=True)
     assert done.returncode == 0, done.stderr
     return room
 
@@ -49,7 +50,7 @@ def resumed(data, tmp_path_factory):
     """A run that was killed after its first checkpoint and run again."""
     room = Workdir(tmp_path_factory.mktemp("killed"))
     arguments = command.train(room.path, data, *OVERRIDES)
-    process = command.start(*arguments)
+    process = command.start(*arguments, compiled_as_ever=True)
     deadline = time.monotonic() + 300
     while room.steps() != [STOP] and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -61,7 +62,7 @@ def resumed(data, tmp_path_factory):
     shutil.copytree(room.checkpoints / f"step_{STOP}", room.checkpoints / "step_15.orbax-checkpoint-tmp")
     with room.metrics.open("a") as file:
         file.write('{"step": 14, "tra')
-    again = command.dfjax(*arguments)
+    again = command.dfjax(*arguments, compiled_as_ever=True)
     assert again.returncode == 0, again.stderr
     assert f"has a run, saved at step {STOP}" in again.stderr
     return room
