@@ -9,7 +9,7 @@ RECIPE = pathlib.Path(__file__).with_name("recipe.py")
 
 
 def start(*arguments: str, compiled_as_ever: bool = False) -> subprocess.Popen:
-    """``dfjax ARGUMENTS`` in the background, on one CPU device; with the compiler flags of the tests, or of every day."""
+    """``dfjax ARGUMENTS`` in the background, on one CPU device, with the tests' flags for the compiler or none."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
     if compiled_as_ever:
         environment.pop("XLA_FLAGS", None)
