@@ -42,6 +42,7 @@ from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import generate, restore
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "folder of a trained run")
+_GUIDANCE = flags.DEFINE_float("guidance", None, "guidance scale; by default the run's sample.guidance")
 
 PROMPTS = (
     "a red apple",
@@ -167,10 +168,10 @@ def median_hue(picture: UInt8[np.ndarray, "height width 3"], mask: Bool[np.ndarr
 class Artist:
     """Draws with a run's averaged weights, all from one compiled program."""
 
-    def __init__(self, workdir: str):
+    def __init__(self, workdir: str, guidance: float | None = None):
         self.mesh = mesh_lib.make(config_lib.Mesh())
         self.run = restore.load(workdir, self.mesh)
-        self.guidance = self.run.config.sample.guidance
+        self.guidance = self.run.config.sample.guidance if guidance is None else guidance
         run = self.run
         self.sampler = generate.Sampler(run.denoiser, run.config, run.tokenizer, self.mesh, batch_size=32)
 
@@ -215,7 +216,7 @@ def save(pictures: Pictures, columns: int, path: Path) -> None:
 
 def main(_: list[str]) -> None:
     room = Workdir(Path(_WORKDIR.value))
-    artist = Artist(_WORKDIR.value)
+    artist = Artist(_WORKDIR.value, _GUIDANCE.value)
     samples, film, unseen, scores_file = (
         room.path / name for name in ("samples.png", "denoising.png", "unseen.png", "scores.json")
     )
