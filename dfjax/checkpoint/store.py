@@ -7,6 +7,7 @@ versions, ...) and ``tokenizer`` (JSON: the file in base64). Nothing in it is co
 import base64
 import importlib.metadata
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 ARRAYS = ("params", "ema", "optimizer")
 ITEMS = (*ARRAYS, "meta", "tokenizer")
+_UNFINISHED = ".orbax-checkpoint-tmp"
 _VERSIONED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 
@@ -39,6 +41,10 @@ class Checkpoints:
     def __init__(self, folder: Path, keep_last: int | None = None, keep_every_steps: int = 0):
         """Open a folder of checkpoints. ``keep_last=None`` opens it for reading and deletes nothing."""
         self.folder = Path(folder)
+        if keep_last is not None and jax.process_index() == 0:
+            # What a save that was killed has left. (Orbax does it in the background, and stumbles if closed before.)
+            for left in self.folder.glob(f"step_*{_UNFINISHED}"):
+                shutil.rmtree(left, ignore_errors=True)
         self._manager = ocp.CheckpointManager(
             self.folder.absolute(),
             item_names=ITEMS,
@@ -48,8 +54,6 @@ class Checkpoints:
                 create=keep_last is not None,
                 read_only=keep_last is None,
                 enable_async_checkpointing=keep_last is not None,
-                # What a save that was killed has left.
-                cleanup_tmp_directories=keep_last is not None,
                 step_prefix="step",
             ),
         )
