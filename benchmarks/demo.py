@@ -13,12 +13,12 @@ heldout_...
 unseen_colour
     For the 24 pairs of colour and object that training never showed, with 4 seeds each, prompted as "a green banana":
     is the circular median hue of the saturated foreground in the window of that hue (dfjax/data/recolour.py)? The
-    foreground is the alpha mask of the real picture of that object that is nearest in grey.
+    foreground is the alpha mask of that object's real picture that is nearest in grey, in the prompted hue.
 unseen_object
-    For the same pictures: is the nearest of all real pictures one of that object, all shown in the prompted hue and
-    then in grey, so that the hue tells nothing? (A hue has a luma of its own: a blue banana is a dark one.)
-unseen_object_natural
-    The same, with the real pictures in grey from their own colours. Perfect pictures would reach 0.78.
+    For the same pictures: is the nearest of all real pictures, both in grey, one of that object? A hue has a luma of
+    its own (a blue banana is a dark one), so that perfect pictures would reach 0.78.
+unseen_object_in_hue
+    The same, with the real pictures shown in the prompted hue before they turn grey. Perfect pictures reach 1.
 """
 
 import dataclasses
@@ -142,8 +142,8 @@ def unseen_scores(drawn: Pictures, colours: list[str], objects: np.ndarray, real
     natural = ranking(grey, pooled(real.images, grey=True))[:, 0]
     return {
         "unseen_colour": float(np.mean(right)),
-        "unseen_object": float(is_object[:, 0].mean()),
-        "unseen_object_natural": float((real.objects[natural] == objects).mean()),
+        "unseen_object": float((real.objects[natural] == objects).mean()),
+        "unseen_object_in_hue": float(is_object[:, 0].mean()),
     }
 
 
@@ -214,7 +214,8 @@ def save(pictures: Pictures, columns: int, path: Path) -> None:
     Image.fromarray(images.grid(pictures, columns, scale=3)).save(path)
 
 
-def main(_: list[str]) -> None:
+def main(rest: list[str]) -> None:
+    app.refuse_rest(rest)
     room = Workdir(Path(_WORKDIR.value))
     artist = Artist(_WORKDIR.value, _GUIDANCE.value)
     samples, film, unseen, scores_file = (

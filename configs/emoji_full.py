@@ -1,4 +1,4 @@
-"""All 11,000 emoji pictures at 32 pixels, in three styles.
+"""All 10,586 emoji pictures at 32 pixels, in three styles.
 
     dfjax data build --config=configs/emoji_full.py
     dfjax train --config=configs/emoji_full.py --workdir=runs/emoji_full

@@ -318,5 +318,7 @@ def describe() -> str:
     for key, field in FIELDS.items():
         choices = f" ({' | '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
         lines.append(f"  --config.{key} : {type(field.default).__name__} = {field.default!r}")
-        lines.append(f"      {field.metadata['doc']}{choices}")
+        low, high = field.metadata["low"], field.metadata["high"]
+        bounds = "" if low is None else f" (at least {low})" if high is None else f" ({low} to {high})"
+        lines.append(f"      {field.metadata['doc']}{choices}{bounds}")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true' EXIT
 for ((rank = 0; rank < count; rank++)); do
   "$dfjax" train --coordinator="127.0.0.1:$port" --num_processes="$count" --process_id="$rank" "$@" \
-    > >(sed "s/^/[$rank] /") 2> >(sed "s/^/[$rank] /" >&2) &
+    > >(sed -u "s/^/[$rank] /") 2> >(sed -u "s/^/[$rank] /" >&2) &
   pids+=($!)
 done
 for ((rank = 0; rank < count; rank++)); do

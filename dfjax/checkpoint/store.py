@@ -101,7 +101,12 @@ class Checkpoints:
 
     def config(self, step: int) -> config_lib.Config:
         """The config that this checkpoint was trained with."""
-        return config_lib.resolve(self.meta(step)["config"])
+        try:
+            return config_lib.resolve(self.meta(step)["config"])
+        except (config_lib.ConfigError, KeyError) as error:
+            raise CheckpointError(
+                f"the checkpoint {self.folder / f'step_{step}'} has a config that this version cannot read: {error}"
+            ) from error
 
     def array_shapes(self, step: int, item: str) -> Any:
         """Shapes and types of an item, without reading it."""

@@ -66,7 +66,7 @@ class Workdir:
             if missing := self.incomplete(step):
                 return Found.DAMAGED, (
                     f"the checkpoint {self.checkpoints / f'step_{step}'} is damaged: {', '.join(missing)} missing; "
-                    "delete that folder to go on from the one before, or choose another --workdir"
+                    "delete that folder to go on from another one, if there is one, or choose another --workdir"
                 )
         if not self.steps():
             return Found.STARTED, f"{self.path} has a run that ended before its first checkpoint: it starts again"

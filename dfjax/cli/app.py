@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,9 +54,23 @@ def _parse(argv: list[str]) -> list[str]:
         _fail(f"{_without_traceback(str(error))}; `{argv[0]} --help` lists the flags", WRONG_USE)
     except OSError as error:
         _fail(_no_recipe(error), WRONG_USE)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        _fail(f"the config cannot be read: {error}", WRONG_USE)
+    except Exception as error:  # A recipe is code, and can raise anything.
+        _fail(_recipe_raised(error), WRONG_USE)
     return rest
+
+
+def _recipe_raised(error: Exception) -> str:
+    """File, line and words of what a recipe raised, with the nearest config key where it named a wrong one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not re.search(r"site-packages|<frozen|dfjax/", f.filename)]
+    where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    first = str(error).strip().strip("\"'").split("\n")[0][:300]
+    unknown = re.match(r'Key \W*"(\w+)', first) or re.match(r"'(\w+)'$", first)
+    if unknown and isinstance(error, AttributeError | KeyError):
+        return f"the recipe sets an unknown key{where}: {unknown[1]!r}; {config_lib.nearest(unknown[1])}"
+    if "no attribute 'get_config" in first:
+        return "the recipe has no function get_config(); configs/emoji.py shows one"
+    return f"the recipe cannot be read{where}: {type(error).__name__}: {first}"
 
 
 def _without_traceback(words: str) -> str:
@@ -132,6 +147,27 @@ def _set_up_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+def refuse_rest(rest: list[str]) -> None:
+    """Raise UsageError for words that belong to no flag."""
+    if rest:
+        raise UsageError(f"what is {rest[0]!r}? Everything is given as --flag=value, with quotes around spaces")
+
+
+def check_picture_path(path: str) -> None:
+    """Raise UsageError, before any work is done, unless a picture can be written there."""
+    from PIL import Image
+
+    target = Path(path).absolute()
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent} to write {target.name} to; make it first")
+    if target.is_dir():
+        raise UsageError(f"{path} is a folder; name a picture in it, such as {Path(path) / 'samples.png'}")
+    if target.suffix.lower() not in Image.registered_extensions():
+        raise UsageError(f"{path} has no ending of a picture; name it {target.stem}.png, say")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise UsageError(f"{path} may not be written; choose another path")
+
+
 def read_config(holder: flags.FlagHolder) -> config_lib.Config:
     """The checked config of the ``--config`` flag and its overrides."""
     try:
@@ -139,6 +175,11 @@ def read_config(holder: flags.FlagHolder) -> config_lib.Config:
     except OSError as error:
         # Without overrides a recipe that cannot be loaded is only noticed when it is used.
         raise UsageError(_no_recipe(error)) from error
+    except AttributeError as error:
+        raise UsageError(
+            "get_config() of the recipe must return config.default() with its changes, "
+            f"not {type(holder.value).__name__}"
+        ) from error
     return config_lib.resolve(values)
 
 

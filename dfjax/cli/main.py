@@ -34,8 +34,9 @@ def run(argv: list[str] | None = None) -> None:
     if argv[1] not in COMMANDS:
         import difflib
 
-        close = difflib.get_close_matches(argv[1], COMMANDS, n=1, cutoff=0.0)[0]
-        print(f"dfjax: there is no command {argv[1]!r}; did you mean {close!r}?\n\n{usage()}", file=sys.stderr)
+        close = difflib.get_close_matches(argv[1], COMMANDS, n=1)
+        guess = f"; did you mean {close[0]!r}?" if close else ""
+        print(f"dfjax: there is no command {argv[1]!r}{guess}\n\n{usage()}", file=sys.stderr)
         sys.exit(WRONG_USE)
     # TensorFlow, which only the summary writers need, is chatty about what it finds on this machine.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

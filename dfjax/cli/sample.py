@@ -6,7 +6,6 @@ Draws each prompt in a row of its own. Prints the paths of the pictures.
 import dataclasses
 import logging
 import time
-from pathlib import Path
 
 from absl import flags
 
@@ -32,8 +31,7 @@ _FRAMES = 10
 
 def main(rest: list[str]) -> None:
     """Load, draw, write."""
-    if rest:
-        raise app.UsageError(f"what is {rest[0]!r}? Prompts are given as --prompt={' '.join(rest)!r}")
+    app.refuse_rest(rest)
     started = time.monotonic()
     from PIL import Image
 
@@ -43,10 +41,7 @@ def main(rest: list[str]) -> None:
     from dfjax.sample import generate, restore
 
     for path in filter(None, (_OUT.value, _FILM.value)):
-        if not Path(path).absolute().parent.is_dir():
-            raise app.UsageError(
-                f"there is no folder {Path(path).absolute().parent} to write {Path(path).name} to; make it first"
-            )
+        app.check_picture_path(path)
     mesh = mesh_lib.make(config_lib.Mesh())
     trained = restore.load(_WORKDIR.value, mesh, _STEP.value)
     wishes = {"sampler": _SAMPLER.value, "steps": _STEPS.value, "guidance": _GUIDANCE.value}

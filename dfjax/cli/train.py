@@ -20,8 +20,9 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", -1, "which of them this is, fro
 _PICTURES_PER_PROMPT = 4
 
 
-def main(_: list[str]) -> None:
+def main(rest: list[str]) -> None:
     """Join the other processes, then train."""
+    app.refuse_rest(rest)
     config = app.read_config(_CONFIG)
     from dfjax.parallel import hosts
 

@@ -8,16 +8,16 @@ draws what an uninterrupted one would, and one example's noise is the same on 1 
 import zlib
 
 import jax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, Key, UInt32
 
 
 def stream(
-    seed: int, purpose: str, step: int | Int[Array, ""] = 0, attempt: int | Int[Array, ""] = 0
+    seed: int | UInt32[Array, ""], purpose: str, step: int | Int[Array, ""] = 0, attempt: int | Int[Array, ""] = 0
 ) -> Key[Array, ""]:
     """The key of one purpose at one step.
 
     Args:
-      seed: the run's seed, a Python int below 2**63 (it is a constant of the program).
+      seed: from 0 below 2**31; a Python int, or a traced uint32.
       purpose: a name such as "noise"; hashed by CRC-32, which does not change between processes or versions.
       step: optimizer step, at least 0; may be traced.
       attempt: how often the run was rolled back; may be traced.

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import logging
 
 import numpy as np
 from PIL import Image
@@ -65,7 +64,7 @@ def _inspect(config: config_lib.Config, num: int, out: str) -> None:
         scale = max(1, 64 // data.resolution)
         sheet = images.grid(np.stack([example.image for example in seen[:num]]), columns=_COLUMNS, scale=scale)
         Image.fromarray(sheet).save(out)
-        logging.info("wrote the first %d pictures to %s", num, out)
+        print(out)
 
 
 def count_categories(data: config_lib.Data) -> collections.Counter[str]:

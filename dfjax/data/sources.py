@@ -205,6 +205,10 @@ def _how_to_prepare(name: str) -> str:
 def _data_source(builder: tfds.core.DatasetBuilder, split: str, image_key: str) -> Sequence[Any]:
     try:
         return builder.as_data_source(split=split, decoders={image_key: tfds.decode.SkipDecoding()})
+    except ValueError as error:
+        raise DataError(
+            f"cannot read split {split!r}; write it as 'train' or 'train[:90%]' or 'train[10:20]'"
+        ) from error
     except NotImplementedError as error:
         raise DataError(
             f"{builder.info.full_name} is stored as {builder.info.file_format.value}, which cannot be read at random; "

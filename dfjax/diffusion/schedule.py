@@ -53,7 +53,8 @@ def shifted(schedule: Schedule, shift: float) -> Schedule:
     if schedule.name == "flow":
 
         def warp(t: Time) -> Time:
-            return shift * t / (1.0 + (shift - 1.0) * t)
+            # Not over 1 + (s - 1) t: this form gives 1 at t = 1 for every shift, to the bit.
+            return shift * t / (shift * t + (1.0 - t))
 
     else:
 

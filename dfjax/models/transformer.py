@@ -172,5 +172,7 @@ class Transformer(nnx.Module):
 
         scale, shift = jnp.split(self.final(condition)[:, None], 2, axis=-1)
         out = self.patch_out(rms(x) * (1 + scale) + shift).reshape(*image.shape[:3], -1)
+        # Float32 before windows are added up.
+        out = out.astype(jnp.float32)
         join = patches.join_overlapping if shape.overlap else patches.join
-        return join(out, shape.patch).astype(jnp.float32)
+        return join(out, shape.patch)

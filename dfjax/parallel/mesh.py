@@ -41,8 +41,14 @@ def make(sizes: config_lib.Mesh, devices: Sequence[jax.Device] | None = None) ->
     return mesh
 
 
-def check_batch(config: config_lib.Config, mesh: Mesh) -> None:
-    """Raise ConfigError, naming the nearest right size, unless each micro-batch divides over the batch axes."""
+def check_divides(config: config_lib.Config, mesh: Mesh) -> None:
+    """Raise ConfigError, naming the nearest right size, unless micro-batches and heads divide over their axes."""
+    tensor, heads = mesh.shape["tensor"], config.model.heads
+    if heads % tensor:
+        raise config_lib.ConfigError(
+            f"config key 'mesh.tensor': {tensor} does not divide model.heads {heads}; "
+            f"try --config.model.heads={max(1, round(heads / tensor)) * tensor} or a smaller mesh.tensor"
+        )
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
     unit = shards * config.train.accumulation
     if config.train.batch_size % unit:

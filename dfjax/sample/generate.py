@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -110,10 +111,12 @@ class Sampler:
             ids = self._tokenizer.encode(prompt)
             _log.warning(
                 "the prompt %r is longer than text.max_tokens=%d: only %r is used",
-                prompt,
+                textwrap.shorten(prompt, 80),
                 len(ids),
-                self._tokenizer.decode(ids),
+                textwrap.shorten(self._tokenizer.decode(ids), 200),
             )
+        if any(not r.prompt.strip() for r in wanted):
+            _log.warning("a prompt is empty: what is drawn for it is any picture")
         pictures, frames = [], []
         for start in range(0, len(wanted), self.batch_size):
             part = list(wanted[start : start + self.batch_size])

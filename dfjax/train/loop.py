@@ -53,24 +53,23 @@ def train(
     """
     room = Workdir(Path(workdir))
     found = run.check_workdir(room)
-    train_config = config.train
-    checkpoints = Checkpoints(room.checkpoints, train_config.keep_last, train_config.keep_every_steps)
-    with checkpoints:
-        if found is Found.RESUMABLE:
-            run.check_config(room, checkpoints, config)
-            if checkpoints.steps()[-1] >= train_config.num_steps:
-                _log.info("%s is finished: it has all its %d steps", room.path, train_config.num_steps)
-                return train_config.num_steps
-        ready = run.prepare(config, room, found, checkpoints)
+    total = config.train.num_steps
+    if found is Found.RESUMABLE and run.check_saved(room, config) >= total:
+        _log.info("%s is finished: it has all its %d steps", room.path, total)
+        return total
+    # All that a user may have to mend is looked at before anything is written.
+    parts = run.parts(config)
+    with Checkpoints(room.checkpoints, config.train.keep_last, config.train.keep_every_steps) as checkpoints:
+        ready = run.prepare(config, room, parts, checkpoints)
         if jax.process_index() == 0:
             report.forget_after(room.metrics, ready.start)
         writer = report.writer(room)
         try:
-            made = (_validation_hook(ready), *(make(ready) for make in hooks))
+            made = (_validation_hook(ready, parts.validation_source), *(make(ready) for make in hooks))
             _steps(ready, checkpoints, writer, made, profile)
         finally:
             writer.close()
-    return train_config.num_steps
+    return total
 
 
 def _steps(ready: run.Run, checkpoints: Checkpoints, writer: metric_writers.MetricWriter, hooks, profile: bool) -> None:
@@ -103,10 +102,11 @@ def _steps(ready: run.Run, checkpoints: Checkpoints, writer: metric_writers.Metr
                 counted = {"data/bad_records": float(len(ledger)), "data/cut_captions": float(cut)}
                 scalars = progress.scalars(number)
                 writer.write_scalars(number, scalars | counted)
-                _check_finite(scalars["train/loss"], number)
+                _check_finite("loss", scalars["train/loss"], number)
             if number % config.train.checkpoint_every_steps == 0 or number == total:
                 # Never save what is lost already over what is not.
-                _check_finite(float(metrics["loss"]), number)
+                for name, value in jax.device_get(metrics).items():
+                    _check_finite(name, float(value), number)
                 run.save(ready, checkpoints, state, number, progress.seconds)
             with progress.paused():
                 _call_hooks(hooks, state, number, total, writer)
@@ -150,23 +150,25 @@ def _call_hooks(hooks, state: TrainState, number: int, total: int, writer: metri
                 writer.write_images(number, pictures)
 
 
-def _validation_hook(ready: run.Run) -> Hook:
+def _validation_hook(ready: run.Run, source: sources.RecordSource | None) -> Hook:
     """Validation loss of the averaged weights; nothing where no validation split is named."""
     config = ready.config
-    if not config.data.validation_split:
+    if source is None:
         return Hook(0, lambda state, number: ({}, {}))
-    source = sources.open_source(config.data, config.data.validation_split)
     shards = ready.mesh.shape["data"] * ready.mesh.shape["fsdp"]
     size = -(-min(len(source), config.train.validation_examples, config.train.batch_size) // shards) * shards
-    fixed = pipeline.fixed_batches(
+    batches = []
+    ledger = report.Ledger(ready.room.bad_records)
+    for batch in pipeline.fixed_batches(
         source,
         ready.tokenizer,
         config.data,
         batch_size=size,
         limit=config.train.validation_examples,
         sharding=mesh_lib.batch_sharding(ready.mesh),
-    )
-    batches = [batch.arrays for batch in fixed]
+    ):
+        ledger.add(batch.bad)
+        batches.append(batch.arrays)
     validate = validation.make(ready.denoiser, config, ready.mesh)
 
     def call(state: TrainState, number: int):
@@ -177,9 +179,9 @@ def _validation_hook(ready: run.Run) -> Hook:
     return Hook(config.train.validate_every_steps, call)
 
 
-def _check_finite(loss: float, number: int) -> None:
-    if not np.isfinite(loss):
+def _check_finite(name: str, value: float, number: int) -> None:
+    if not np.isfinite(value):
         raise DfjaxError(
-            f"the loss is {loss} at or before step {number}: the parameters are lost, the checkpoints "
+            f"the {name} is {value} at or before step {number}: the parameters are lost, the checkpoints "
             "before it are not. Lower --config.optim.learning_rate or --config.optim.clip_norm in another --workdir"
         )

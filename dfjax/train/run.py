@@ -12,7 +12,7 @@ from clu import parameter_overview
 from jax.sharding import Mesh
 
 from dfjax import config as config_lib
-from dfjax.checkpoint.store import CheckpointError, Checkpoints, versions
+from dfjax.checkpoint.store import ARRAYS, CheckpointError, Checkpoints, versions
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core import trees
 from dfjax.data import pipeline, sources
@@ -53,24 +53,44 @@ def check_workdir(room: Workdir) -> Found:
     return found
 
 
-def check_config(room: Workdir, checkpoints: Checkpoints, config: config_lib.Config) -> None:
-    """Raise CheckpointError if the newest checkpoint was trained with keys that a resume may not change."""
-    step = checkpoints.steps()[-1]
-    changed = config_lib.changes_that_break_resume(checkpoints.config(step), config)
+def check_saved(room: Workdir, config: config_lib.Config) -> int:
+    """The newest checkpoint's step. Raises CheckpointError if a resume may not go from its config to this one."""
+    with Checkpoints(room.checkpoints) as checkpoints:
+        step = checkpoints.steps()[-1]
+        changed = config_lib.changes_that_break_resume(checkpoints.config(step), config)
+        for item in ARRAYS:
+            checkpoints.array_shapes(step, item)
     if changed:
         raise CheckpointError(
             f"{room.path} was trained with another config:\n  " + "\n  ".join(changed) + "\n(saved -> wanted). "
             "Go on with the saved values, or choose another --workdir for the new ones"
         )
+    return step
 
 
-def prepare(config: config_lib.Config, room: Workdir, found: Found, checkpoints: Checkpoints) -> Run:
-    """Everything up to the first step: restored where there is a checkpoint, new where there is none."""
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a config alone decides, and what can be wrong with it."""
+
+    mesh: Mesh
+    optimizer: optax.GradientTransformation
+    source: sources.RecordSource
+    validation_source: sources.RecordSource | None
+
+
+def parts(config: config_lib.Config) -> Parts:
+    """Mesh, optimizer and data sets. Raises ConfigError or DataError for what cannot work; writes nothing."""
     mesh = mesh_lib.make(config.mesh)
-    mesh_lib.check_batch(config, mesh)
-    optimizer = optim.make(config)
-    source = sources.open_source(config.data, config.data.split)
-    step = checkpoints.steps()[-1] if found is Found.RESUMABLE else None
+    mesh_lib.check_divides(config, mesh)
+    data = config.data
+    validation = sources.open_source(data, data.validation_split) if data.validation_split else None
+    return Parts(mesh, optim.make(config), sources.open_source(data, data.split), validation)
+
+
+def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints: Checkpoints) -> Run:
+    """Everything up to the first step: restored where there is a checkpoint, new where there is none."""
+    mesh, optimizer, source = ready.mesh, ready.optimizer, ready.source
+    step = checkpoints.steps()[-1] if checkpoints.steps() else None
     tokenizer = _tokenizer(config, source, checkpoints, step)
     denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
     _write_files(config, room, tokenizer)

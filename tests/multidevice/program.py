@@ -33,7 +33,7 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     config = small.config(layouts.VALUES | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
     devices = jax.devices()[: layout.count]
     mesh = mesh_lib.make(config_lib.Mesh(*layout.sizes), devices)
-    mesh_lib.check_batch(config, mesh)
+    mesh_lib.check_divides(config, mesh)
     batch = _batch(config, mesh)
     network = small.denoiser(layouts.VALUES)
     # Plain descent, which also keeps the gradients it was given.

@@ -38,7 +38,7 @@ def test_a_batch_that_the_mesh_cannot_divide_comes_with_the_nearest_that_it_can(
     with pytest.raises(
         config.ConfigError, match=f"'train.batch_size': {batch} is no multiple of {8 * accumulation}"
     ) as error:
-        mesh.check_batch(small.config(values), eight)
+        mesh.check_divides(small.config(values), eight)
     advised = int(re.search(r"train\.batch_size=(\d+)", str(error.value))[1])
     assert abs(advised - batch) <= 8 * accumulation
-    mesh.check_batch(small.config(values | {"train.batch_size": advised}), eight)
+    mesh.check_divides(small.config(values | {"train.batch_size": advised}), eight)
