@@ -4,9 +4,8 @@ import dataclasses
 import enum
 from pathlib import Path
 
+from dfjax import config as config_lib
 from dfjax.checkpoint.store import ITEMS, CheckpointError
-
-_OURS = ("config.json", "checkpoints", "tokenizer.model", "metrics.jsonl", "bad_records.jsonl", "samples")
 
 
 class Found(enum.Enum):
@@ -54,13 +53,25 @@ class Workdir:
         folder = self.checkpoints / f"step_{step}"
         return [name for name in (*ITEMS, "_CHECKPOINT_METADATA") if not (folder / name).exists()]
 
+    def _is_ours(self) -> bool:
+        """Whether a run of dfjax made this folder: it has a checkpoint, a config of ours, or nothing but the start."""
+        if self.steps():
+            return True
+        if self.config.exists():
+            try:
+                config_lib.from_json(self.config.read_text(encoding="utf-8"))
+            except (config_lib.ConfigError, UnicodeDecodeError):
+                return False
+            return True
+        return {entry.name for entry in self.path.iterdir()} == {self.checkpoints.name}
+
     def inspect(self) -> tuple[Found, str]:
         """What is here, and a sentence on it that says what to do."""
         if self.path.exists() and not self.path.is_dir():
             return Found.FOREIGN, f"{self.path} is a file and no folder: choose another --workdir"
         if not self.path.exists() or not any(self.path.iterdir()):
             return Found.NEW, f"{self.path} is new"
-        if not any((self.path / name).exists() for name in _OURS):
+        if not self._is_ours():
             return Found.FOREIGN, f"{self.path} is not empty and no run of dfjax: choose another --workdir"
         for step in self.steps():
             if missing := self.incomplete(step):

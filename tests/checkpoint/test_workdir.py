@@ -57,3 +57,9 @@ def test_where_there_is_no_checkpoint_the_command_that_makes_one_is_named(tmp_pa
         missing.require_checkpoint()
     with pytest.raises(CheckpointError, match=r"no checkpoint \(nothing yet\): `dfjax train"):
         Workdir(tmp_path).require_checkpoint()
+
+
+def test_a_folder_with_a_config_of_another_program_is_left_alone(tmp_path):
+    (tmp_path / "config.json").write_text('{"model": "mine"}')
+    (tmp_path / "samples").mkdir()
+    assert _found(Workdir(tmp_path), "choose another --workdir") is Found.FOREIGN

@@ -118,3 +118,35 @@ def test_a_folder_of_other_things_is_not_trained_in(tmp_path):
 def test_an_empty_work_directory_has_nothing_to_sample_from(tmp_path):
     done = command.dfjax("sample", f"--workdir={tmp_path}", "--prompt=x", "--compilation_cache=off")
     assert "has no checkpoint (nothing yet): `dfjax train" in _words(done, 1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("def get_config(:\n", "SyntaxError"),
+        ("import nothere\n", "No module named 'nothere'"),
+        ("x = 1\n", "no function get_config"),
+        ("def get_config():\n    return {}\n", "must return config.default()"),
+        (
+            "from dfjax import config as c\ndef get_config():\n    k = c.default(); k.train.batchsize = 3\n",
+            "batch_size",
+        ),
+    ],
+)
+def test_a_recipe_that_raises_is_one_line(recipe, words, tmp_path):
+    file = tmp_path / "recipe.py"
+    file.write_text(recipe)
+    assert words in _words(command.dfjax("train", f"--config={file}", f"--workdir={tmp_path / 'run'}"), 2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_words_that_belong_to_no_flag_are_refused(tmp_path):
+    done = command.dfjax(*command.train(tmp_path / "run", str(tmp_path)), "extra")
+    assert "what is 'extra'?" in _words(done, 2)
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    wish = ("sample", f"--workdir={tmp_path}", "--prompt=a")
+    assert "name it x.png" in _words(command.dfjax(*wish, f"--out={tmp_path / 'x.xyz'}"), 2)
+    assert "is a folder" in _words(command.dfjax(*wish, f"--out={tmp_path}"), 2)
+    assert "make it first" in _words(command.dfjax(*wish, f"--out={tmp_path / 'missing' / 'x.png'}"), 2)
