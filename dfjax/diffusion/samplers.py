@@ -2,7 +2,7 @@
 
 Each solves the probability-flow ODE dz/dt = alpha'(t) x(z, t) + sigma'(t) eps(z, t) (arXiv 2011.13456, in terms of the
 denoised estimate x), where ``denoise(z, t) -> x`` and eps = (z - alpha x) / sigma. A step is a plain function
-(denoise, schedule, z, t, s) -> (z at s, denoised estimate at t) for one step from time t down to s < t.
+(denoise, schedule, z, t, s) -> z at s, for one step from time t down to s < t.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from dfjax.diffusion.schedule import Schedule
 Images = Float[Array, "batch height width channels"]
 Scalar = Float[Array, ""]
 Denoise = Callable[[Images, Scalar], Images]
-Step = Callable[[Denoise, Schedule, Images, Scalar, Scalar], tuple[Images, Images]]
+Step = Callable[[Denoise, Schedule, Images, Scalar, Scalar], Images]
 
 
 def uniform_grid(steps: int) -> Float[Array, "steps_plus_1"]:
@@ -35,32 +35,30 @@ def _slope(schedule: Schedule, z: Images, x: Images, t: Scalar) -> Images:
     return alpha_slope * x + sigma_slope * _noise(schedule, z, x, t)
 
 
-def ddim_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> tuple[Images, Images]:
+def ddim_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> Images:
     """DDIM with eta = 0 (arXiv 2010.02502, equation 12): keep x and eps, change the level."""
     x = denoise(z, t)
-    return schedule.alpha(s) * x + schedule.sigma(s) * _noise(schedule, z, x, t), x
+    return schedule.alpha(s) * x + schedule.sigma(s) * _noise(schedule, z, x, t)
 
 
-def euler_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> tuple[Images, Images]:
+def euler_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> Images:
     """Euler's method in t: first order. Under the flow schedule it is DDIM."""
-    x = denoise(z, t)
-    return z + (s - t) * _slope(schedule, z, x, t), x
+    return z + (s - t) * _slope(schedule, z, denoise(z, t), t)
 
 
-def heun_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> tuple[Images, Images]:
+def heun_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> Images:
     """Heun's method in t: second order, two calls (arXiv 2206.00364, algorithm 1 without churn).
 
     The step that ends at s = 0 stays an Euler step, since the slope is singular there (sigma = 0).
     """
-    x = denoise(z, t)
-    slope = _slope(schedule, z, x, t)
+    slope = _slope(schedule, z, denoise(z, t), t)
     euler = z + (s - t) * slope
 
     def corrected(_):
         again = _slope(schedule, euler, denoise(euler, s), s)
         return z + (s - t) * 0.5 * (slope + again)
 
-    return jax.lax.cond(s > 0, corrected, lambda _: euler, None), x
+    return jax.lax.cond(s > 0, corrected, lambda _: euler, None)
 
 
 SAMPLERS: dict[str, Step] = {"ddim": ddim_step, "euler": euler_step, "heun": heun_step}
@@ -73,14 +71,13 @@ def solve(
 
     Args:
       z: the state at grid[0]; pure noise where grid[0] = 1.
-      film: also return the denoised estimates at each step's start, which costs memory.
+      film: also return the state at each step's start, which costs memory.
 
     Returns:
-      The state at grid[-1], and the estimates [steps, batch, height, width, channels] or None.
+      The state at grid[-1], and the states at grid[:-1], [steps, batch, height, width, channels], or None.
     """
 
     def body(state: Images, times: tuple[Scalar, Scalar]):
-        state, x = step(denoise, schedule, state, *times)
-        return state, x if film else None
+        return step(denoise, schedule, state, *times), state if film else None
 
     return jax.lax.scan(body, z, (grid[:-1], grid[1:]))

@@ -91,7 +91,7 @@ class Sampler:
         Args:
           settings: sampler, steps and guidance interval; those of the config by default.
           batch_size: pictures drawn at once, rounded up to what the mesh divides.
-          film: also return the denoised estimate at each step.
+          film: also return what each step starts from, pure noise first.
         """
         shards = mesh.shape["data"] * mesh.shape["fsdp"]
         self.batch_size = -(-batch_size // shards) * shards
