@@ -21,6 +21,10 @@ for ((rank = 0; rank < count; rank++)); do
     > >(sed -u "s/^/[$rank] /") 2> >(sed -u "s/^/[$rank] /" >&2) &
   pids+=($!)
 done
-for ((rank = 0; rank < count; rank++)); do
-  wait -n "${pids[@]}" || exit $?
+left=("${pids[@]}")
+while [[ ${#left[@]} -gt 0 ]]; do
+  wait -n -p ended "${left[@]}" || exit $?
+  still=()
+  for pid in "${left[@]}"; do [[ $pid == "$ended" ]] || still+=("$pid"); done
+  left=("${still[@]}")
 done

@@ -62,13 +62,14 @@ def _parse(argv: list[str]) -> list[str]:
 def _recipe_raised(error: Exception) -> str:
     """File, line and words of what a recipe raised, with the nearest config key where it named a wrong one."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not re.search(r"site-packages|<frozen|dfjax/", f.filename)]
+    ours = str(Path(config_lib.__file__).parent)
+    own = [f for f in frames if not f.filename.startswith(ours) and not re.search("site-packages|<frozen", f.filename)]
     where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    first = str(error).strip().strip("\"'").split("\n")[0][:300]
-    unknown = re.match(r'Key \W*"(\w+)', first) or re.match(r"'(\w+)'$", first)
+    first = str(error).strip().split("\n")[0][:300]
+    unknown = re.match(r'\W*Key \W*"(\w+)', first) or re.match(r"'(\w+)'$", first)
     if unknown and isinstance(error, AttributeError | KeyError):
         return f"the recipe sets an unknown key{where}: {unknown[1]!r}; {config_lib.nearest(unknown[1])}"
-    if "no attribute 'get_config" in first:
+    if "no attribute 'get_config'" in first:
         return "the recipe has no function get_config(); configs/emoji.py shows one"
     return f"the recipe cannot be read{where}: {type(error).__name__}: {first}"
 

@@ -44,7 +44,9 @@ def _recoloured(real, colour_of):
 def test_real_objects_in_the_wanted_hue_score_one_in_colour(real):
     scores = demo.unseen_scores(*_recoloured(real, lambda colour: colour), real)
     assert scores["unseen_colour"] == 1.0
-    assert scores["unseen_object"] > 0.8
+    assert scores["unseen_object_in_hue"] == 1.0
+    # A hue moves the luma, so that even perfect pictures are not all nearest to their own natural grey.
+    assert 0.7 < scores["unseen_object"] < 0.85
 
 
 def test_another_hue_scores_nothing_in_colour(real):
