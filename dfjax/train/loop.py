@@ -136,7 +136,11 @@ def _actions(
         periodic_actions.ReportProgress(num_train_steps=total, writer=writer, every_steps=every_steps, every_secs=None)
     ]
     if profile and jax.process_index() == 0:
-        actions.append(periodic_actions.Profile(logdir=str(room.path), num_profile_steps=5, first_profile=10))
+        actions.append(
+            periodic_actions.Profile(
+                logdir=str(room.path), num_profile_steps=5, profile_duration_ms=None, first_profile=10
+            )
+        )
     return actions
 
 

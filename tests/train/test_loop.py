@@ -48,3 +48,8 @@ def test_a_lost_state_stops_the_run_with_advice_and_is_not_saved(data, tmp_path)
     ):
         loop.train(small.config(values), tmp_path)
     assert Workdir(tmp_path).steps() == []
+
+
+def test_a_profile_of_a_few_steps_is_recorded(data, tmp_path):
+    loop.train(small.config(VALUES | data | {"train.num_steps": 16}), tmp_path, profile=True)
+    assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
