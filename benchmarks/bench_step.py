@@ -81,7 +81,7 @@ def main(_: list[str]) -> None:
     square = jnp.ones((_SIZE, _SIZE), jnp.float32)
     product = jax.jit(jnp.matmul)
     jax.block_until_ready((run(), product(square, square)))
-    pairs = [(seconds(run), seconds(lambda: product(square, square))) for _ in range(_ROUNDS)]
+    pairs = [(seconds(run), seconds(lambda: product(square, square))) for _ in range(_ROUNDS.value)]
     rates = np.array([(count / a, 2 * _SIZE**3 / b) for a, b in pairs])
     share = np.median(rates[:, 0] / rates[:, 1])
     print(f"step            {np.median([a for a, _ in pairs]) * 1e3:8.1f} ms  {count / 1e9:.1f} Gflop")
