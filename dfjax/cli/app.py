@@ -26,11 +26,10 @@ class UsageError(DfjaxError):
     """Flags that cannot be used as given."""
 
 
-def define_config(required: bool = True) -> flags.FlagHolder:
-    """The flag ``--config=recipe.py``, and with it ``--config.section.key=value`` for every key."""
+def define_config() -> flags.FlagHolder:
+    """The required flag ``--config=recipe.py``, and with it ``--config.section.key=value`` for every key."""
     holder = config_flags.DEFINE_config_file("config", None, "recipe file, such as configs/emoji.py", lock_config=True)
-    if required:
-        flags.mark_flag_as_required("config")
+    flags.mark_flag_as_required("config")
     return holder
 
 

@@ -18,7 +18,8 @@ def main(rest: list[str]) -> None:
     """Build or inspect."""
     if len(rest) != 1 or rest[0] not in _ACTIONS:
         raise app.UsageError(f"say `dfjax data {' or '.join(_ACTIONS)}`, not {' '.join(rest)!r}")
-    app.check_picture_path(_OUT.value)
+    if rest[0] == "inspect":
+        app.check_picture_path(_OUT.value)
     from dfjax.data import inspection
 
     inspection.run(app.read_config(_CONFIG), rest[0], _NUM.value, _OUT.value)

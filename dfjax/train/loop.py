@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -87,7 +86,8 @@ def _steps(ready: run.Run, checkpoints: Checkpoints, writer: metric_writers.Metr
     )
     actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
     with batches:
-        train_step, compile_seconds, first = _compile(ready, next(batches))
+        first = next(batches)
+        train_step, compile_seconds = _compile(ready, first.arrays)
         writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
         progress = report.Progress(total, config.train.batch_size, ready.seconds)
         for number in range(ready.start + 1, total + 1):
@@ -117,16 +117,16 @@ def _steps(ready: run.Run, checkpoints: Checkpoints, writer: metric_writers.Metr
     _log.info("trained %d steps in %s", total, report.time_words(progress.seconds))
 
 
-def _compile(ready: run.Run, first: Any) -> tuple[Callable, float, Any]:
-    """The step compiled for the first batch, and the seconds that took."""
+def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
+    """The step compiled for a batch's shapes, and the seconds that took."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, ready.state)
     null_ids = ready.tokenizer.null()
     jitted = step.make(ready.denoiser, ready.config, ready.optimizer, null_ids, ready.mesh, shardings)
     started = time.monotonic()
-    compiled = jitted.lower(ready.state, first.arrays).compile()
+    compiled = jitted.lower(ready.state, arrays).compile()
     seconds = time.monotonic() - started
     _log.info("compiled the step in %.1f s", seconds)
-    return compiled, seconds, first
+    return compiled, seconds
 
 
 def _actions(

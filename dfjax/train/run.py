@@ -35,7 +35,7 @@ class Run:
     config: config_lib.Config
     room: Workdir
     mesh: Mesh
-    source: Any
+    source: sources.RecordSource
     tokenizer: tokenizer_lib.Tokenizer
     denoiser: denoiser_lib.Denoiser
     optimizer: optax.GradientTransformation
