@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from dfjax.diffusion import prediction
 from dfjax.diffusion.schedule import Schedule
+from dfjax.diffusion.weighting import Weighting
 
 Images = Float[Array, "batch height width channels"]
 Denoise = Callable[[Images, Float[Array, "batch"]], Images]
@@ -26,25 +27,20 @@ def per_example(
     *,
     schedule: Schedule,
     kind: str,
-    loss: str,
-    floor: float,
+    weighting: Weighting,
 ) -> Float[Array, "batch"]:
-    """Mean squared error of each example, in terms of ``loss``, for a denoiser that predicts ``kind``.
+    """Weighted mean squared error of each example, for a denoiser that predicts ``kind``.
+
+    The error is taken between the prediction and its own target, which divides by nothing.
 
     Args:
-      denoise: (z, t) -> its prediction; sees float32 and may compute in less.
+      denoise: (z, t) -> its prediction; sees at least float32 and may compute in less.
       x0: clean pictures in [-1, 1]. eps: standard normal noise. t: noise levels in [0, 1].
-      kind, loss: of ``prediction.KINDS``. Where they are equal the error is taken directly; else the prediction is
-        turned into x0 and its error is scaled (``prediction.error_scale``).
-      floor: smallest divisor in those conversions.
+      kind: of ``prediction.KINDS``.
     """
     level = t[:, None, None, None]
     alpha, sigma = schedule.alpha(level), schedule.sigma(level)
-    z = alpha * x0 + sigma * eps
-    output = denoise(z, t).astype(jnp.float32)
-    if kind == loss:
-        error = output - prediction.target(kind, x0, eps, alpha, sigma)
-    else:
-        error = prediction.to_x0(kind, output, z, alpha, sigma, floor) - x0
-        error = error * prediction.error_scale(loss, alpha, sigma, floor)
-    return jnp.mean(jnp.square(error), axis=(1, 2, 3))
+    output = denoise(alpha * x0 + sigma * eps, t).astype(eps.dtype)
+    error = output - prediction.target(kind, x0, eps, alpha, sigma, weighting.data_std)
+    weight = weighting(kind, schedule.alpha(t), schedule.sigma(t))
+    return weight * jnp.mean(jnp.square(error), axis=(1, 2, 3))

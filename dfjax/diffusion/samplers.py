@@ -1,83 +1,152 @@
-"""Solvers from pure noise to a picture, as steps under ``lax.scan``.
+"""Samplers by name, and the loop that runs a solver's table under ``lax.scan``.
 
-Each solves the probability-flow ODE dz/dt = alpha'(t) x(z, t) + sigma'(t) eps(z, t) (arXiv 2011.13456, in terms of the
-denoised estimate x), where ``denoise(z, t) -> x`` and eps = (z - alpha x) / sigma. A step is a plain function
-(denoise, schedule, z, t, s) -> z at s, for one step from time t down to s < t.
+``denoise(z, t) -> x`` is the denoised estimate at one noise level. Schedule, grid and table are made on the host;
+prompt, noise and guidance are the loop's own. Each table is in ``solvers``.
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from dfjax.diffusion import solvers
 from dfjax.diffusion.schedule import Schedule
+from dfjax.diffusion.solvers import Levels, Multistep, Table, TwoCalls
 
 Images = Float[Array, "batch height width channels"]
+Values = Float[Array, "memory batch height width channels"]
 Scalar = Float[Array, ""]
 Denoise = Callable[[Images, Scalar], Images]
-Step = Callable[[Denoise, Schedule, Images, Scalar, Scalar], Images]
+Noise = Callable[[Int[Array, ""]], Images]
 
 
-def uniform_grid(steps: int) -> Float[Array, "steps_plus_1"]:
-    """Times from 1 down to 0, both included, evenly spaced."""
-    return jnp.linspace(1.0, 0.0, steps + 1)
+class Sampler(NamedTuple):
+    """A solver of ``solvers`` by the field's name.
 
-
-def _noise(schedule: Schedule, z: Images, x: Images, t: Scalar) -> Images:
-    """The noise estimate that goes with the denoised estimate x. t is never 0: solvers only look at step starts."""
-    return (z - schedule.alpha(t) * x) / schedule.sigma(t)
-
-
-def _slope(schedule: Schedule, z: Images, x: Images, t: Scalar) -> Images:
-    """dz/dt of the probability-flow ODE."""
-    alpha_slope, sigma_slope = schedule.slopes(t)
-    return alpha_slope * x + sigma_slope * _noise(schedule, z, x, t)
-
-
-def ddim_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> Images:
-    """DDIM with eta = 0 (arXiv 2010.02502, equation 12): keep x and eps, change the level."""
-    x = denoise(z, t)
-    return schedule.alpha(s) * x + schedule.sigma(s) * _noise(schedule, z, x, t)
-
-
-def euler_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> Images:
-    """Euler's method in t: first order. Under the flow schedule it is DDIM."""
-    return z + (s - t) * _slope(schedule, z, denoise(z, t), t)
-
-
-def heun_step(denoise: Denoise, schedule: Schedule, z: Images, t: Scalar, s: Scalar) -> Images:
-    """Heun's method in t: second order, two calls (arXiv 2206.00364, algorithm 1 without churn).
-
-    The step that ends at s = 0 stays an Euler step, since the slope is singular there (sigma = 0).
+    ``make(levels, schedule, value)`` gives its table; ``option`` names the one number it takes (``eta`` or ``churn``)
+    or is empty, and ``default`` is that number's.
     """
-    slope = _slope(schedule, z, denoise(z, t), t)
-    euler = z + (s - t) * slope
 
-    def corrected(_):
-        again = _slope(schedule, euler, denoise(euler, s), s)
-        return z + (s - t) * 0.5 * (slope + again)
-
-    return jax.lax.cond(s > 0, corrected, lambda _: euler, None)
+    make: Callable[[Levels, Schedule, float], Table]
+    option: str = ""
+    default: float = 0.0
 
 
-SAMPLERS: dict[str, Step] = {"ddim": ddim_step, "euler": euler_step, "heun": heun_step}
+SAMPLERS: dict[str, Sampler] = {
+    "ddpm": Sampler(lambda grid, schedule, _: solvers.ddim(grid, 1.0)),
+    "ddim": Sampler(lambda grid, schedule, eta: solvers.ddim(grid, eta), "eta", 0.0),
+    # Euler's method on z/alpha in sigma/alpha, and on z/(alpha + sigma) in sigma/(alpha + sigma), is DDIM; and
+    # k-diffusion's ancestral step is DDIM with noise.
+    "euler": Sampler(lambda grid, schedule, _: solvers.ddim(grid)),
+    "flow_euler": Sampler(lambda grid, schedule, _: solvers.ddim(grid)),
+    "euler_ancestral": Sampler(lambda grid, schedule, eta: solvers.ddim(grid, eta), "eta", 1.0),
+    "heun": Sampler(lambda grid, schedule, churn: solvers.heun(grid, schedule, churn), "churn", 0.0),
+    "flow_heun": Sampler(lambda grid, schedule, _: solvers.flow_heun(grid)),
+    "dpmpp_2s": Sampler(lambda grid, schedule, _: solvers.dpmpp_2s(grid, schedule)),
+    "dpmpp_2m": Sampler(lambda grid, schedule, _: solvers.unip(grid, 2)),
+    "dpmpp_3m": Sampler(lambda grid, schedule, _: solvers.unip(grid, 3)),
+    "dpmpp_2m_sde": Sampler(lambda grid, schedule, eta: solvers.dpmpp_2m_sde(grid, eta), "eta", 1.0),
+    "unip_2": Sampler(lambda grid, schedule, _: solvers.unip(grid, 2)),
+    "unip_3": Sampler(lambda grid, schedule, _: solvers.unip(grid, 3)),
+    "unipc_1": Sampler(lambda grid, schedule, _: solvers.unipc(grid, 1)),
+    "unipc_2": Sampler(lambda grid, schedule, _: solvers.unipc(grid, 2)),
+    "unipc_3": Sampler(lambda grid, schedule, _: solvers.unipc(grid, 3)),
+    "angle_3": Sampler(lambda grid, schedule, _: solvers.angle(grid, 3)),
+    "deis_2": Sampler(lambda grid, schedule, _: solvers.deis(grid, 2)),
+    "deis_3": Sampler(lambda grid, schedule, _: solvers.deis(grid, 3)),
+    "lms_2": Sampler(lambda grid, schedule, _: solvers.lms(grid, 2)),
+    "lms_3": Sampler(lambda grid, schedule, _: solvers.lms(grid, 3)),
+    "lms_4": Sampler(lambda grid, schedule, _: solvers.lms(grid, 4)),
+}
+
+
+def table(name: str, schedule: Schedule, times, option: float | None = None) -> Table:
+    """The table of the sampler ``name`` over a grid of times; ``option`` is its eta or churn (None: its default).
+
+    Raises:
+      KeyError: there is no such sampler. ValueError: it takes no such number.
+    """
+    sampler = SAMPLERS[name]
+    if option is not None and not sampler.option:
+        raise ValueError(f"the sampler {name} takes neither eta nor churn")
+    return sampler.make(solvers.levels(schedule, times), schedule, sampler.default if option is None else option)
+
+
+def calls(table: Table) -> int:
+    """Network calls of a whole run."""
+    steps = len(table.t)
+    return steps + int((table.change != 0).sum()) if isinstance(table, TwoCalls) else steps
+
+
+def is_stochastic(table: Table) -> bool:
+    """Whether its steps draw noise."""
+    return (table.noise if isinstance(table, Multistep) else table.lift_noise) is not None
 
 
 def solve(
-    step: Step, denoise: Denoise, schedule: Schedule, z: Images, grid: Float[Array, "steps_plus_1"], film: bool = False
+    table: Table,
+    denoise: Denoise,
+    z: Images,
+    noise: Noise | None = None,
+    *,
+    film: bool = False,
+    memory: Values | None = None,
 ) -> tuple[Images, Images | None]:
-    """Run ``step`` over the time grid.
+    """Run a table's steps.
 
     Args:
-      z: the state at grid[0]; pure noise where grid[0] = 1.
+      z: the state at the grid's first time; sigma(1) times standard normal noise where that is 1.
+      noise: gives step i its standard normal noise of z's shape; only asked by stochastic tables, which need it.
       film: also return the state at each step's start, which costs memory.
+      memory: a multistep table's values of the steps before, newest first; none by default, which its first rows
+        allow for.
 
     Returns:
-      The state at grid[-1], and the states at grid[:-1], [steps, batch, height, width, channels], or None.
+      The state at the grid's last time, and the states before, [steps, batch, height, width, channels], or None.
+
+    Raises:
+      ValueError: the table is stochastic and there is no noise.
     """
+    rows = jax.tree.map(lambda column: jnp.asarray(column, z.dtype), table)
+    draw = noise if is_stochastic(table) else None
+    if is_stochastic(table) and noise is None:
+        raise ValueError("a stochastic sampler needs noise(step)")
+    if memory is None and isinstance(table, Multistep):
+        memory = jnp.zeros((table.memory, *z.shape), z.dtype)
 
-    def body(state: Images, times: tuple[Scalar, Scalar]):
-        return step(denoise, schedule, state, *times), state if film else None
+    def body(state, step):
+        (z, memory), (row, index) = state, step
+        fresh = draw(index).astype(z.dtype) if draw else None
+        if isinstance(row, TwoCalls):
+            return (_two_calls(row, denoise, z, fresh), memory), z if film else None
+        return _multistep(row, denoise, z, memory, fresh), z if film else None
 
-    return jax.lax.scan(body, z, (grid[:-1], grid[1:]))
+    (end, _), frames = jax.lax.scan(body, (z, memory), (rows, jnp.arange(len(table.t), dtype=jnp.int32)))
+    return end, frames
+
+
+def _multistep(row: Any, denoise: Denoise, z: Images, memory: Values, noise: Images | None) -> tuple[Images, Values]:
+    """One step, by its row of :class:`solvers.Multistep`."""
+    x = denoise(z, row.t)
+    value = x if row.of_z is None else row.of_z * z + row.of_x * x
+    if row.correct is not None:
+        z = z + sum(w * (old - value) for w, old in zip(row.correct, memory, strict=False))
+    z = row.a * z + row.b * x + sum(w * (old - value) for w, old in zip(row.past, memory, strict=False))
+    if noise is not None:
+        z = z + row.noise * noise
+    return z, jnp.concatenate([value[None], memory])[: memory.shape[0]]
+
+
+def _two_calls(row: Any, denoise: Denoise, z: Images, noise: Images | None) -> Images:
+    """One step, by its row of :class:`solvers.TwoCalls`."""
+    if noise is not None:
+        z = row.lift * z + row.lift_noise * noise
+    x = denoise(z, row.t)
+    end = row.a * z + row.b * x
+
+    def mended(_):
+        return end + row.change * (denoise(row.mid_a * z + row.mid_b * x, row.t_mid) - x)
+
+    return jax.lax.cond(row.change != 0, mended, lambda _: end, None)

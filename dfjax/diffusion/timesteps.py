@@ -1,11 +1,15 @@
-"""How the noise level t of each training example is drawn."""
+"""How the noise level t of each training example is drawn: even numbers u, through the inverse of a distribution."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from dfjax.diffusion.schedule import Schedule
 
-def stratified(key: Key[Array, ""], index: Int[Array, "batch"], total: int) -> Float[Array, "batch"]:
+Levels = Float[Array, "batch"]
+
+
+def stratified(key: Key[Array, ""], index: Int[Array, "batch"], total: int) -> Levels:
     """Uniform numbers in (0, 1), one in each of ``total`` equal strata, for the global batch's rows ``index``.
 
     u_i = frac(u_0 + i / total) with one shared u_0 (VDM, arXiv 2107.00630, appendix I.1). Row i's number depends on
@@ -17,11 +21,34 @@ def stratified(key: Key[Array, ""], index: Int[Array, "batch"], total: int) -> F
     return jnp.clip(u, 2.0**-25, 1.0 - 2.0**-24)
 
 
-def uniform(u: Float[Array, "batch"]) -> Float[Array, "batch"]:
+def uniform(u: Levels) -> Levels:
     """t = u."""
     return u
 
 
-def logit_normal(u: Float[Array, "batch"], mean: float, std: float) -> Float[Array, "batch"]:
-    """t with logit(t) normal (SD3, arXiv 2403.03206, equation 19), by the inverse distribution function."""
+def logit_normal(u: Levels, mean: float, std: float) -> Levels:
+    """t with logit(t) normal (SD3, arXiv 2403.03206, equation 19)."""
     return jax.nn.sigmoid(mean + std * jax.scipy.special.ndtri(u))
+
+
+def log_normal(u: Levels, mean: float, std: float, schedule: Schedule) -> Levels:
+    """t with log(sigma/alpha) normal (EDM, arXiv 2206.00364, table 1, with mean -1.2 and std 1.2)."""
+    return schedule.time(jnp.exp(mean + std * jax.scipy.special.ndtri(u)))
+
+
+def mode(u: Levels, scale: float) -> Levels:
+    """Mode sampling: t = 1 - u' - s (cos^2(pi u' / 2) - 1 + u') with u' = 1 - u (SD3, arXiv 2403.03206, equation 20).
+
+    Heavy tails around the middle for 0 < s <= 2 / (pi - 2), more at the ends for -1 <= s < 0. SD3's u runs from noise
+    to picture; with u' = 1 - u larger u gives larger t.
+    """
+    rest = 1.0 - u
+    t = 1.0 - rest - scale * (jnp.square(jnp.cos(jnp.pi / 2 * rest)) - 1.0 + rest)
+    return jnp.clip(t, 0.0, 1.0)
+
+
+def cosine_mapped(u: Levels) -> Levels:
+    """t = 1 - 1 / (tan(pi u / 2) + 1): under flow, the log-SNR of the cosine schedule (SD3, section 3.1, "CosMap")."""
+    # Sines of u and of its complement, so that no tangent grows without bound.
+    noise, signal = jnp.sin(jnp.pi / 2 * u), jnp.sin(jnp.pi / 2 * (1.0 - u))
+    return noise / (noise + signal)

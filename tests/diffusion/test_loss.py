@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from dfjax.core import rng
-from dfjax.diffusion import loss, prediction, schedule
+from dfjax.diffusion import discrete, loss, prediction
+from dfjax.diffusion.weighting import Weighting
+from tests.analytic.choices import PAIRS, SCHEDULES
+from tests.diffusion import published
 
 SHAPE = (8, 4, 4, 3)
 T = jnp.linspace(0.1, 0.9, SHAPE[0])
@@ -18,35 +21,25 @@ def _batch():
 
 
 def _losses(denoise, kind, terms, noising, floor=1e-6):
-    return loss.per_example(denoise, *_batch(), T, schedule=noising, kind=kind, loss=terms, floor=floor)
+    return loss.per_example(denoise, *_batch(), T, schedule=noising, kind=kind, weighting=Weighting(terms, floor))
 
 
 def _answers(kind, noising, error):
     """A denoiser whose clean picture is wrong by ``error`` everywhere, said as ``kind``."""
-    x0, _ = _batch()
-
-    def denoise(z, t):
-        level = t[:, None, None, None]
-        return prediction.from_x0(kind, x0 + error, z, noising.alpha(level), noising.sigma(level))
-
-    return denoise
+    x0, eps = _batch()
+    level = T[:, None, None, None]
+    alpha, sigma = noising.alpha(level), noising.sigma(level)
+    return lambda z, t: prediction.target(kind, x0 + error, eps - alpha / sigma * error, alpha, sigma)
 
 
-@pytest.mark.parametrize("name", sorted(schedule.SCHEDULES))
-@pytest.mark.parametrize("kind", prediction.KINDS)
-@pytest.mark.parametrize("terms", prediction.KINDS)
-def test_only_the_error_counts_not_how_it_is_predicted(kind, terms, name):
-    noising = schedule.make(name)
-    np.testing.assert_allclose(_losses(_answers(kind, noising, 0.0), kind, terms, noising), 0.0, atol=1e-9)
-    wrong = _losses(_answers(kind, noising, 0.5), kind, terms, noising)
-    scale = prediction.error_scale(terms, noising.alpha(T), noising.sigma(T), 1e-6)
-    np.testing.assert_allclose(wrong, jnp.square(0.5 * scale), rtol=2e-4)
-
-
-def test_the_floor_bounds_the_weight_of_nearly_clean_pictures():
-    noising = schedule.make("flow")
-    wrong = _losses(_answers("x0", noising, 0.5), "x0", "flow", noising, floor=0.5)
-    np.testing.assert_allclose(wrong, jnp.square(0.5 / jnp.maximum(T, 0.5)), rtol=1e-5)
+@pytest.mark.parametrize(("kind", "label"), PAIRS)
+def test_only_the_error_counts_not_how_it_is_predicted(kind, label):
+    noising = SCHEDULES[label]
+    weights = published.weights(np.asarray(noising.alpha(T)), np.asarray(noising.sigma(T)), 0.5)
+    for terms in prediction.KINDS:
+        np.testing.assert_array_equal(_losses(_answers(kind, noising, 0.0), kind, terms, noising), 0.0)
+        wrong = _losses(_answers(kind, noising, 0.5), kind, terms, noising)
+        np.testing.assert_allclose(wrong, 0.25 * weights[terms], rtol=2e-3)
 
 
 def test_the_denoiser_sees_the_noised_picture_and_its_level():
@@ -56,7 +49,7 @@ def test_the_denoiser_sees_the_noised_picture_and_its_level():
         seen.append((z, t))
         return jnp.zeros_like(z, jnp.bfloat16)
 
-    losses = _losses(denoise, "x0", "x0", schedule.make("flow"))
+    losses = _losses(denoise, "x0", "x0", discrete.make("flow"))
     x0, eps = _batch()
     level = T[:, None, None, None]
     np.testing.assert_allclose(seen[0][0], (1 - level) * x0 + level * eps, rtol=1e-6, atol=1e-6)
