@@ -1,1 +1,1 @@
-"""Checkpoints: atomic, asynchronous, restored onto any mesh."""
+"""Checkpoints and averages of the weights: atomic, asynchronous, restored onto any mesh."""

@@ -29,6 +29,15 @@ class Workdir:
         return self.path / "checkpoints"
 
     @property
+    def snapshots(self) -> Path:
+        """Power-function averages as they were tracked, by step."""
+        return self.path / "averages" / "snapshots"
+
+    def reconstructed(self, std: float) -> Path:
+        """Averages of length ``std`` that were made from the snapshots, by step."""
+        return self.path / "averages" / "posthoc" / f"std_{std}"
+
+    @property
     def config(self) -> Path:
         return self.path / "config.json"
 

@@ -7,6 +7,7 @@ import sys
 COMMANDS = {
     "train": "train a recipe in a work directory; the same command resumes it",
     "sample": "draw prompts with a trained work directory",
+    "average": "make an average of the weights of any length from a run's snapshots",
     "data": "build or inspect a recipe's data set",
 }
 WRONG_USE = 2

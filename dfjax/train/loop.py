@@ -1,5 +1,6 @@
 """The training loop."""
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -11,6 +12,7 @@ import numpy as np
 from clu import metric_writers, periodic_actions
 
 from dfjax import config as config_lib
+from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core.errors import DfjaxError
@@ -58,20 +60,32 @@ def train(
         return total
     # All that a user may have to mend is looked at before anything is written.
     parts = run.parts(config)
-    with Checkpoints(room.checkpoints, config.train.keep_last, config.train.keep_every_steps) as checkpoints:
+    with contextlib.ExitStack() as stack:
+        checkpoints = Checkpoints(room.checkpoints, config.train.keep_last, config.train.keep_every_steps)
+        stack.enter_context(checkpoints)
         ready = run.prepare(config, room, parts, checkpoints)
+        snapshots = stack.enter_context(Snapshots(room.snapshots, write=True)) if config.optim.ema_stds else None
+        if snapshots:
+            snapshots.forget_after(ready.start)
         if jax.process_index() == 0:
             report.forget_after(room.metrics, ready.start)
         writer = report.writer(room)
         try:
             made = (_validation_hook(ready, parts.validation_source), *(make(ready) for make in hooks))
-            _steps(ready, checkpoints, writer, made, profile)
+            _steps(ready, checkpoints, snapshots, writer, made, profile)
         finally:
             writer.close()
     return total
 
 
-def _steps(ready: run.Run, checkpoints: Checkpoints, writer: metric_writers.MetricWriter, hooks, profile: bool) -> None:
+def _steps(
+    ready: run.Run,
+    checkpoints: Checkpoints,
+    snapshots: Snapshots | None,
+    writer: metric_writers.MetricWriter,
+    hooks,
+    profile: bool,
+) -> None:
     """All steps from ``ready.start``, with what is due after each."""
     config, total = ready.config, ready.config.train.num_steps
     state, ledger, cut = ready.state, report.Ledger(ready.room.bad_records), 0
@@ -103,11 +117,7 @@ def _steps(ready: run.Run, checkpoints: Checkpoints, writer: metric_writers.Metr
                 scalars = progress.scalars(number)
                 writer.write_scalars(number, scalars | counted)
                 _check_finite("loss", scalars["train/loss"], number)
-            if number % config.train.checkpoint_every_steps == 0 or number == total:
-                # Never save what is lost already over what is not.
-                for name, value in jax.device_get(metrics).items():
-                    _check_finite(name, float(value), number)
-                run.save(ready, checkpoints, state, number, progress.seconds)
+            _save(ready, checkpoints, snapshots, state, metrics, number, progress.seconds)
             with progress.paused():
                 _call_hooks(hooks, state, number, total, writer)
         if cut:
@@ -115,6 +125,32 @@ def _steps(ready: run.Run, checkpoints: Checkpoints, writer: metric_writers.Metr
         checkpoints.wait()
         writer.flush()
     _log.info("trained %d steps in %s", total, report.time_words(progress.seconds))
+
+
+def _save(
+    ready: run.Run,
+    checkpoints: Checkpoints,
+    snapshots: Snapshots | None,
+    state: TrainState,
+    metrics: step.Metrics,
+    number: int,
+    seconds: float,
+) -> None:
+    """Start saving what is due after the step ``number``: first the snapshot, then the checkpoint."""
+    intervals, total = ready.config.train, ready.config.train.num_steps
+    snapshot_is_due = snapshots is not None and _is_due(intervals.snapshot_every_steps, number, total)
+    checkpoint_is_due = _is_due(intervals.checkpoint_every_steps, number, total)
+    if snapshot_is_due or checkpoint_is_due:
+        # Never save what is lost already over what is not.
+        for name, value in jax.device_get(metrics).items():
+            _check_finite(name, float(value), number)
+    if snapshots and snapshot_is_due:
+        run.snapshot(ready, snapshots, state, number)
+    if checkpoint_is_due:
+        if snapshots:
+            # Whole before the checkpoint is: a run that goes on from there does not pass their steps again.
+            snapshots.wait()
+        run.save(ready, checkpoints, state, number, seconds)
 
 
 def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
@@ -144,9 +180,14 @@ def _actions(
     return actions
 
 
+def _is_due(every_steps: int, number: int, total: int) -> bool:
+    """Every so many steps (0: never) and after the last one."""
+    return number == total or bool(every_steps and number % every_steps == 0)
+
+
 def _call_hooks(hooks, state: TrainState, number: int, total: int, writer: metric_writers.MetricWriter) -> None:
     for hook in hooks:
-        if number == total or (hook.every_steps and number % hook.every_steps == 0):
+        if _is_due(hook.every_steps, number, total):
             scalars, pictures = hook.call(state, number)
             if scalars:
                 writer.write_scalars(number, scalars)

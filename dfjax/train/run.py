@@ -12,11 +12,13 @@ from clu import parameter_overview
 from jax.sharding import Mesh
 
 from dfjax import config as config_lib
-from dfjax.checkpoint.store import ARRAYS, CheckpointError, Checkpoints, versions
+from dfjax.checkpoint.snapshots import Snapshots
+from dfjax.checkpoint.store import ARRAYS, AVERAGES, CheckpointError, Checkpoints, versions
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core import trees
 from dfjax.data import pipeline, sources
 from dfjax.models import denoiser as denoiser_lib
+from dfjax.models import process
 from dfjax.parallel import hosts
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.text import tokenizer as tokenizer_lib
@@ -57,8 +59,9 @@ def check_saved(room: Workdir, config: config_lib.Config) -> int:
     """The newest checkpoint's step. Raises CheckpointError if a resume may not go from its config to this one."""
     with Checkpoints(room.checkpoints) as checkpoints:
         step = checkpoints.steps()[-1]
-        changed = config_lib.changes_that_break_resume(checkpoints.config(step), config)
-        for item in ARRAYS:
+        saved = checkpoints.config(step)
+        changed = config_lib.changes_that_break_resume(saved, config)
+        for item in (*ARRAYS, AVERAGES) if saved.optim.ema_stds else ARRAYS:
             checkpoints.array_shapes(step, item)
     if changed:
         raise CheckpointError(
@@ -80,6 +83,9 @@ class Parts:
 
 def parts(config: config_lib.Config) -> Parts:
     """Mesh, optimizer and data sets. Raises ConfigError or DataError for what cannot work; writes nothing."""
+    process.check(config)
+    if config.sample.guide:
+        Workdir(Path(config.sample.guide)).require_checkpoint()
     mesh = mesh_lib.make(config.mesh)
     mesh_lib.check_divides(config, mesh)
     data = config.data
@@ -94,10 +100,11 @@ def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints:
     tokenizer = _tokenizer(config, source, checkpoints, step)
     denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
     _write_files(config, room, tokenizer)
+    stds = config.optim.ema_stds
     if step is None:
-        state, seconds = state_lib.create(denoiser, optimizer, mesh, config.train.seed), 0.0
+        state, seconds = state_lib.create(denoiser, optimizer, mesh, config.train.seed, stds), 0.0
     else:
-        state, seconds = _restore(config, checkpoints, step, state_lib.abstract(denoiser, optimizer, mesh))
+        state, seconds = _restore(config, checkpoints, step, state_lib.abstract(denoiser, optimizer, mesh, stds))
     _overview(room, state.params)
     return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, state, step or 0, seconds)
 
@@ -111,12 +118,22 @@ def save(run: Run, checkpoints: Checkpoints, state: state_lib.TrainState, step: 
         "train_seconds": seconds,
         "devices": jax.device_count(),
     }
-    arrays = {"params": state.params, "ema": state.ema, "optimizer": state.optimizer}
-    checkpoints.save(step, arrays, meta, run.tokenizer.model)
+    checkpoints.save(step, _items(state), meta, run.tokenizer.model)
+
+
+def snapshot(run: Run, snapshots: Snapshots, state: state_lib.TrainState, step: int) -> None:
+    """Start saving the power-function averages of ``step``, with all that is needed to draw with them."""
+    snapshots.save(step, {AVERAGES: state.averages}, {"config": run.config.to_dict()}, run.tokenizer.model)
+
+
+def _items(state: state_lib.TrainState) -> dict[str, Any]:
+    """The arrays of a checkpoint. Averages are an item only where there are any."""
+    items = {"params": state.params, "ema": state.ema, "optimizer": state.optimizer}
+    return items | ({AVERAGES: state.averages} if state.averages else {})
 
 
 def _restore(config, checkpoints: Checkpoints, step: int, wanted: state_lib.TrainState):
-    arrays = checkpoints.arrays(step, {"params": wanted.params, "ema": wanted.ema, "optimizer": wanted.optimizer})
+    arrays = checkpoints.arrays(step, _items(wanted))
     meta = checkpoints.meta(step)
     other = {name: (old, new) for name, new in versions().items() if (old := meta["versions"].get(name)) != new}
     if other:

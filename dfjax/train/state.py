@@ -16,16 +16,23 @@ from dfjax.parallel import rules
 
 @struct.dataclass
 class TrainState:
-    """Step and attempt (int32 scalars), parameters, their moving average, and the optimizer's state."""
+    """Step and attempt (int32 scalars), parameters, their averages, and the optimizer's state.
+
+    ``ema`` is the warmed-up moving average; ``averages`` has a power-function average for each of optim.ema_stds,
+    under the length's name, such as "0.05".
+    """
 
     step: Int[Array, ""]
     attempt: Int[Array, ""]
     params: Any
     ema: Any
     optimizer: Any
+    averages: dict[str, Any] = struct.field(default_factory=dict)
 
 
-def initial(denoiser: Denoiser, optimizer: optax.GradientTransformation, key: Key[Array, ""]) -> TrainState:
+def initial(
+    denoiser: Denoiser, optimizer: optax.GradientTransformation, key: Key[Array, ""], ema_stds: tuple[float, ...] = ()
+) -> TrainState:
     """The state before the first step. Traced, not run: see :func:`create`."""
     params = denoiser.init(key)
     return TrainState(
@@ -35,12 +42,16 @@ def initial(denoiser: Denoiser, optimizer: optax.GradientTransformation, key: Ke
         # A copy: the step is donated both, and one buffer cannot be donated twice.
         ema=jax.tree.map(jnp.copy, params),
         optimizer=optimizer.init(params),
+        # The first update replaces them.
+        averages={str(std): jax.tree.map(jnp.zeros_like, params) for std in ema_stds},
     )
 
 
-def abstract(denoiser: Denoiser, optimizer: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+def abstract(
+    denoiser: Denoiser, optimizer: optax.GradientTransformation, mesh: Mesh, ema_stds: tuple[float, ...] = ()
+) -> TrainState:
     """Shapes, types and shardings of the state, as ``ShapeDtypeStruct`` leaves: what a restore is given."""
-    shapes = jax.eval_shape(lambda: initial(denoiser, optimizer, jax.random.key(0)))
+    shapes = jax.eval_shape(lambda: initial(denoiser, optimizer, jax.random.key(0), ema_stds))
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
@@ -48,8 +59,14 @@ def abstract(denoiser: Denoiser, optimizer: optax.GradientTransformation, mesh: 
     )
 
 
-def create(denoiser: Denoiser, optimizer: optax.GradientTransformation, mesh: Mesh, seed: int) -> TrainState:
+def create(
+    denoiser: Denoiser,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    seed: int,
+    ema_stds: tuple[float, ...] = (),
+) -> TrainState:
     """A new state, made in shards: no device ever holds more than its part."""
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract(denoiser, optimizer, mesh))
-    make = jax.jit(lambda key: initial(denoiser, optimizer, key), out_shardings=shardings)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract(denoiser, optimizer, mesh, ema_stds))
+    make = jax.jit(lambda key: initial(denoiser, optimizer, key, ema_stds), out_shardings=shardings)
     return make(rng.stream(seed, "init"))

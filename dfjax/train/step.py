@@ -11,9 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dfjax import config as config_lib
 from dfjax.core import images, rng
-from dfjax.diffusion import averaging, timesteps
+from dfjax.diffusion import averaging, timesteps, weighting
 from dfjax.diffusion import loss as loss_lib
-from dfjax.diffusion import schedule as schedule_lib
+from dfjax.models import process as process_lib
 from dfjax.models.denoiser import Denoiser
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.train.state import TrainState
@@ -43,10 +43,7 @@ def draw(
     """
     seed, diffusion = config.train.seed, config.diffusion
     u = timesteps.stratified(rng.stream(seed, "timestep", step, attempt), index, config.train.batch_size)
-    if diffusion.timesteps == "uniform":
-        t = timesteps.uniform(u)
-    else:
-        t = timesteps.logit_normal(u, diffusion.timestep_mean, diffusion.timestep_std)
+    t = process_lib.make(diffusion).timesteps(u)
     eps = loss_lib.gaussian(rng.per_example(rng.stream(seed, "noise", step, attempt), index), shape)
     coin = jax.vmap(jax.random.uniform)(rng.per_example(rng.stream(seed, "caption_dropout", step, attempt), index))
     return Draws(t, eps, coin < diffusion.caption_dropout)
@@ -57,36 +54,43 @@ def loss_and_gradients(
 ) -> tuple[Float[Array, ""], Any]:
     """Mean loss of the global batch and its gradients, summed over micro-batches in float32.
 
+    With a learned variance the gradients are those of ``weighting.learned``; the loss is still the plain one.
+
     Args:
       batch: ``image`` uint8 [batch, height, width, channels] and ``tokens`` int32 [batch, tokens].
     """
     total, parts = config.train.batch_size, config.train.accumulation
-    schedule = schedule_lib.make(config.diffusion.schedule, config.diffusion.shift)
+    process = process_lib.make(config.diffusion)
 
-    def mean_loss(params, part: Batch, index: Int[Array, "batch"]) -> Float[Array, ""]:
+    def objective(params, part: Batch, index: Int[Array, "batch"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         t, eps, dropped = draw(config, state.step, state.attempt, index, part["image"].shape[1:])
         ids = jnp.where(dropped[:, None], null_ids, part["tokens"])
         losses = loss_lib.per_example(
-            lambda z, t: denoiser.apply(params, z, t, ids),
+            lambda z, t: process.output(denoiser, params, z, t, ids),
             images.to_unit(part["image"]),
             eps,
             t,
-            schedule=schedule,
-            kind=config.diffusion.prediction,
-            loss=config.diffusion.loss,
-            floor=config.diffusion.min_sigma,
+            schedule=process.schedule,
+            kind=process.kind,
+            weighting=process.weighting,
         )
-        return jnp.mean(losses)
+        if not config.diffusion.learned_variance:
+            return jnp.mean(losses), jnp.mean(losses)
+        return jnp.mean(weighting.learned(losses, denoiser.log_variance(params, t))), jnp.mean(losses)
+
+    def evaluate(part: Batch, index: Int[Array, "batch"]) -> tuple[Float[Array, ""], Any]:
+        (_, loss), gradients = jax.value_and_grad(objective, has_aux=True)(state.params, part, index)
+        return loss, gradients
 
     index = jnp.arange(total, dtype=jnp.int32)
     if parts == 1:
-        return jax.value_and_grad(mean_loss)(state.params, batch, index)
+        return evaluate(batch, index)
 
     # Every parts-th row makes a micro-batch: each device then finds its share among its own rows.
     micro = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(total // parts, parts, *x.shape[1:]), 1, 0), (batch, index))
 
     def add(sums, part):
-        return jax.tree.map(jnp.add, sums, jax.value_and_grad(mean_loss)(state.params, *part)), None
+        return jax.tree.map(jnp.add, sums, evaluate(*part)), None
 
     zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
     sums, _ = jax.lax.scan(add, zeros, micro)
@@ -113,6 +117,10 @@ def make(
             params=params,
             ema=averaging.ema_update(state.ema, params, state.step, config.optim.ema_decay),
             optimizer=optimizer_state,
+            averages={
+                std: averaging.power_update(average, params, state.step + 1, float(std))
+                for std, average in state.averages.items()
+            },
         )
         return new, {"loss": loss, "grad_norm": optax.tree.norm(gradients), "param_norm": optax.tree.norm(params)}
 

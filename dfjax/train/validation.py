@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from dfjax import config as config_lib
 from dfjax.core import images, rng
 from dfjax.diffusion import loss as loss_lib
-from dfjax.diffusion import schedule as schedule_lib
+from dfjax.models import process as process_lib
 from dfjax.models.denoiser import Denoiser
 from dfjax.parallel import mesh as mesh_lib
 
@@ -26,7 +26,7 @@ def make(
     Batches have ``image``, ``tokens`` and ``mask`` (1 for a record, 0 for padding). Record i's noise is drawn from
     (seed, i), the same at each level and at each call. Losses are unweighted over LEVELS, in the terms of training.
     """
-    schedule = schedule_lib.make(config.diffusion.schedule, config.diffusion.shift)
+    process = process_lib.make(config.diffusion)
 
     def sums(params, batch, first):
         x0 = images.to_unit(batch["image"])
@@ -35,14 +35,13 @@ def make(
 
         def at_level(level):
             losses = loss_lib.per_example(
-                lambda z, t: denoiser.apply(params, z, t, batch["tokens"]),
+                lambda z, t: process.output(denoiser, params, z, t, batch["tokens"]),
                 x0,
                 eps,
-                jnp.full(x0.shape[:1], level),
-                schedule=schedule,
-                kind=config.diffusion.prediction,
-                loss=config.diffusion.loss,
-                floor=config.diffusion.min_sigma,
+                process.snap(jnp.full(x0.shape[:1], level)),
+                schedule=process.schedule,
+                kind=process.kind,
+                weighting=process.weighting,
             )
             return jnp.sum(jnp.where(batch["mask"] > 0, losses, 0.0))
 

@@ -29,7 +29,7 @@ LAYERS = {
 # Rooms whose own imports are limited to these packages, besides Python's library.
 ONLY = {
     "core": {"jax", "numpy", "jaxtyping"},
-    "diffusion": {"jax", "jaxtyping"},
+    "diffusion": {"jax", "jaxtyping", "numpy"},
 }
 # What a room does without, though its layer would allow it: mathematics reads no file and no config.
 WITHOUT = {

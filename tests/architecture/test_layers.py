@@ -80,8 +80,9 @@ def test_the_sampler_imports_neither_tensorflow_nor_the_data_pipeline():
     assert done.stdout.strip() == "[]"
 
 
-def test_there_are_at_most_sixty_config_keys_each_with_its_type_and_meaning():
-    assert len(config.FIELDS) <= 60
+def test_there_are_not_too_many_config_keys_and_each_has_its_type_and_meaning():
+    # 60 carry the trainer, 20 the choices of docs/diffusion.md.
+    assert len(config.FIELDS) <= 80
     listed = config.describe()
     for key, field in config.FIELDS.items():
         assert field.metadata["doc"]

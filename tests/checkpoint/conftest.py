@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from tests import small
@@ -39,3 +40,10 @@ def saved(tmp_path_factory):
 def room(saved, tmp_path):
     """A copy, to be damaged."""
     return Workdir(shutil.copytree(saved.path, tmp_path / "run"))
+
+
+def snapshot(room, step, averages):
+    """Save trees of parameters by length as the snapshot of ``step``."""
+    with Snapshots(room.snapshots, write=True) as snapshots:
+        tree = {str(std): params for std, params in averages.items()}
+        snapshots.save(step, {"averages": tree}, {"config": small.config().to_dict()}, b"\x00tokenizer")

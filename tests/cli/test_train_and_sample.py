@@ -102,11 +102,48 @@ def test_sample_draws_a_row_for_each_prompt_and_warns_of_a_cut_one(trained, tmp_
         ("--sampler=heum", "did you mean 'heun'?"),
         ("--step=5", "no checkpoint of step 5; it has 6"),
         ("--out=missing/x.png", "there is no folder"),
+        ("--sampler=dpmpp_2m --eta=0.5", "'sample.eta': the sampler dpmpp_2m takes none"),
+        ("--guidance=2 --guidance=3", "--guidance is given 2 times: give it once, or once for each of 1 prompts"),
+        ("--strength=0.5", "name it with --image=PICTURE"),
+        ("--image=none.png", "--image=none.png is no picture that can be read"),
+        ("--guide=. --negative_prompt=red", "both say what guidance leads away from"),
+        ("--average=0.1", "has no average of length 0.1: `dfjax average"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_a_line(flag, words, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = command.dfjax("sample", f"--workdir={trained[0].path}", "--prompt=x", flag, "--compilation_cache=off")
+    done = command.dfjax(
+        "sample", f"--workdir={trained[0].path}", "--prompt=x", *flag.split(), "--compilation_cache=off"
+    )
     assert done.returncode in (1, 2)
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_sample_draws_inside_a_mask_and_keeps_the_rest(trained, tmp_path):
+    room, _ = trained
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:16] = 255
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    out = tmp_path / "out.png"
+    done = command.dfjax(
+        "sample", f"--workdir={room.path}", "--prompt=an owl", "--prompt=a banana", "--num=1", "--scale=1",
+        f"--image={tmp_path / 'picture.png'}", f"--mask={tmp_path / 'mask.png'}", "--sampler=dpmpp_2m_sde",
+        "--steps=3", "--grid=log_snr", "--guidance=2", "--guidance=3", "--guidance_interval=0.2,1",
+        f"--guide_step={room.steps()[-1]}", f"--guide={room.path}", f"--out={out}", "--compilation_cache=off",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    drawn = np.asarray(Image.open(out))
+    for top in (2, 20):
+        # The mask is resized, which softens its edge.
+        np.testing.assert_array_equal(drawn[top + 10 : top + 16, 2:18], pixels[10:])
+        assert (drawn[top : top + 8, 2:18] != pixels[:8]).any()
+
+
+def test_a_recipe_whose_prediction_and_schedule_do_not_go_together_starts_nothing(damaged, tmp_path):
+    done = command.dfjax(*command.train(tmp_path / "run", damaged, "diffusion.prediction=eps"))
+    assert done.returncode == 2
+    assert "'eps' leaves the clean picture undefined at t = 1" in done.stderr
+    assert not (tmp_path / "run").exists()

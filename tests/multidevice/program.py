@@ -49,8 +49,8 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     )
     draws = draw(state.step, state.attempt, jnp.arange(config.train.batch_size, dtype=jnp.int32))
     after, metrics = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)(state, batch)
-    results = {"batch": batch, "draws": draws._asdict(), "metrics": metrics}
-    results |= {"gradients": after.optimizer[0], "params": after.params, "ema": after.ema}
+    results = {"batch": batch, "draws": draws._asdict(), "metrics": metrics, "levels": _levels(mesh)}
+    results |= {"gradients": after.optimizer[0], "params": after.params, "ema": after.ema, "averages": after.averages}
     np.savez(out / f"{name}.npz", **{key: np.asarray(value) for key, value in trees.named_leaves(results).items()})
 
 
@@ -68,14 +68,32 @@ def _batch(config: config_lib.Config, mesh):
         return next(batches).arrays
 
 
+def _levels(mesh) -> dict[str, jax.Array]:
+    """The noise levels of a global batch by each density, the index split over the mesh."""
+    levels = {}
+    for name in config_lib.FIELDS["diffusion.timesteps"].metadata["choices"]:
+        config = small.config(layouts.VALUES | {"diffusion.timesteps": name})
+        draw = jax.jit(
+            lambda index, config=config: step.draw(config, jnp.int32(NUMBER), jnp.int32(ATTEMPT), index, (1, 1, 1)).t,
+            in_shardings=mesh_lib.batch_sharding(mesh),
+        )
+        levels[name] = draw(jnp.arange(config.train.batch_size, dtype=jnp.int32))
+    return levels
+
+
 def _state(network, optimizer, mesh):
     """A state with random parameters, and its shardings."""
     params = small.params(network)
     made = state_lib.TrainState(
-        step=jnp.int32(NUMBER), attempt=jnp.int32(ATTEMPT), params=params, ema=params, optimizer=optimizer.init(params)
+        step=jnp.int32(NUMBER),
+        attempt=jnp.int32(ATTEMPT),
+        params=params,
+        ema=params,
+        optimizer=optimizer.init(params),
+        averages={"0.2": params},
     )
     shardings = rules.shardings(made, mesh)
-    # A copy each: the step is donated both, and one buffer cannot be donated twice.
+    # A copy each: the step is donated all, and one buffer cannot be donated twice.
     return jax.tree.map(lambda leaf, where: jax.device_put(np.array(leaf), where), made, shardings), shardings
 
 
@@ -85,13 +103,14 @@ def save_sharded(out: pathlib.Path) -> None:
     network = small.denoiser(layouts.VALUES)
     optimizer = optim.make(config)
     mesh = mesh_lib.make(config_lib.Mesh(1, 8, 1))
-    state = state_lib.create(network, optimizer, mesh, seed=0)
+    state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=(0.2,))
     shards = [
         (name, leaf.shape, leaf.addressable_shards[0].data.shape)
         for name, leaf in trees.named_leaves(dataclasses.replace(state)).items()
     ]
     (out / "shards.txt").write_text(repr(shards))
-    arrays = {"params": state.params, "ema": state.ema, "optimizer": state.optimizer}
+    # Averages begin as zeros, which would not tell one from another.
+    arrays = {"params": state.params, "ema": state.ema, "optimizer": state.optimizer, "averages": {"0.2": state.params}}
     with Checkpoints(Workdir(out).checkpoints, keep_last=1) as checkpoints:
         checkpoints.save(1, arrays, {"config": config.to_dict()}, small.tokenizer().model)
     np.savez(out / "saved.npz", **{name: np.asarray(leaf) for name, leaf in trees.named_leaves(arrays).items()})

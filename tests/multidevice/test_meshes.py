@@ -60,8 +60,12 @@ def _global_norm(leaves):
 
 
 def test_batch_levels_and_noise_have_the_very_bits(alone, other):
-    wanted = _part(alone, "batch") | _part(alone, "draws")
-    assert {"batch/image", "batch/tokens", "draws/t", "draws/eps", "draws/dropped"} == set(wanted)
+    wanted = _part(alone, "batch") | _part(alone, "draws") | _part(alone, "levels")
+    densities = config_lib.FIELDS["diffusion.timesteps"].metadata["choices"]
+    assert set(wanted) == {
+        *("batch/image", "batch/tokens", "draws/t", "draws/eps", "draws/dropped"),
+        *(f"levels/{density}" for density in densities),
+    }
     for name, value in wanted.items():
         np.testing.assert_array_equal(other[name], value, err_msg=name)
     assert 0 < wanted["draws/dropped"].sum() < layouts.VALUES["train.batch_size"]
@@ -71,7 +75,7 @@ def test_the_loss_agrees(alone, other):
     np.testing.assert_allclose(other["metrics/loss"], alone["metrics/loss"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("what", ["gradients", "params", "ema"])
+@pytest.mark.parametrize("what", ["gradients", "params", "ema", "averages"])
 def test_gradients_and_what_plain_descent_makes_of_them_agree_leaf_by_leaf(what, alone, other):
     norm = _global_norm(_part(alone, "gradients"))
     np.testing.assert_allclose(other["metrics/grad_norm"], norm, rtol=1e-5)
@@ -93,7 +97,7 @@ def test_every_parameter_has_a_gradient_and_goes_down_it(alone):
 def test_parameters_average_and_moments_are_really_split(written):
     shards = ast.literal_eval((written / "shards.txt").read_text())
     split = {name for name, whole, part in shards if np.prod(part) * 8 == np.prod(whole)}
-    for prefix in ("params/", "ema/", "optimizer/1/0/mu/", "optimizer/1/0/nu/"):
+    for prefix in ("params/", "ema/", "averages/0.2/", "optimizer/1/0/mu/", "optimizer/1/0/nu/"):
         for leaf in ("blocks/attention/query/kernel", "text/embedding/embedding", "patch_in/kernel"):
             assert prefix + leaf in split
     share = sum(np.prod(part) for _, _, part in shards) / sum(np.prod(whole) for _, whole, _ in shards)
@@ -103,8 +107,8 @@ def test_parameters_average_and_moments_are_really_split(written):
 def test_what_eight_devices_saved_one_device_restores(written):
     network = small.denoiser(layouts.VALUES)
     one = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    wanted = state_lib.abstract(network, optim.make(small.config(layouts.VALUES)), one)
-    items = {"params": wanted.params, "ema": wanted.ema, "optimizer": wanted.optimizer}
+    wanted = state_lib.abstract(network, optim.make(small.config(layouts.VALUES)), one, (0.2,))
+    items = {"params": wanted.params, "ema": wanted.ema, "optimizer": wanted.optimizer, "averages": wanted.averages}
     with Checkpoints(Workdir(written).checkpoints) as checkpoints:
         restored = trees.named_leaves(checkpoints.arrays(1, items))
     saved = np.load(written / "saved.npz")

@@ -8,6 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dfjax import config
 from dfjax.data import pipeline, sources
+from dfjax.train import step
 from tests.data import tiny
 
 BATCH, STEPS = 8, 4
@@ -26,7 +27,18 @@ def main(address: str, rank: str, layout: str, folder: str) -> None:
     data = config.Data(name="tiny_labelled", dir=folder, resolution=8, workers=0, flip=True, vary_captions=True)
     source = sources.open_source(data, "train")
     compare(some_batches(source, data, shared), some_batches(source, data, alone))
+    for density in config.FIELDS["diffusion.timesteps"].metadata["choices"]:
+        same_shards(levels(density, shared), levels(density, alone))
     print("rows agree", flush=True)
+
+
+def levels(density: str, sharding) -> jax.Array:
+    """The noise levels of a global batch, each process making its own rows'."""
+    made = config.resolve({"train": {"batch_size": BATCH}, "diffusion": {"timesteps": density}})
+    rows = np.arange(BATCH, dtype=np.int32)
+    index = jax.make_array_from_callback(rows.shape, sharding, lambda part: rows[part])
+    draw = jax.jit(lambda index: step.draw(made, 3, 1, index, (1, 1, 1)).t, out_shardings=sharding)
+    return draw(index)
 
 
 def some_batches(source, data, sharding) -> list[pipeline.Batch]:
@@ -41,11 +53,16 @@ def compare(got: list[pipeline.Batch], expected: list[pipeline.Batch]) -> None:
     assert len(got) == len(expected) > STEPS
     for one, other in zip(got, expected, strict=True):
         for name, array in one.arrays.items():
-            whole = np.asarray(other.arrays[name])
-            assert array.shape == whole.shape
-            assert array.addressable_shards
-            for shard in array.addressable_shards:
-                np.testing.assert_array_equal(np.asarray(shard.data), whole[shard.index])
+            same_shards(array, other.arrays[name])
+
+
+def same_shards(array: jax.Array, expected: jax.Array) -> None:
+    """Each shard of this process holds what the whole array, held by one process alone, has there."""
+    whole = np.asarray(expected)
+    assert array.shape == whole.shape
+    assert array.addressable_shards
+    for shard in array.addressable_shards:
+        np.testing.assert_array_equal(np.asarray(shard.data), whole[shard.index])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dfjax import config as config_lib
@@ -88,3 +89,39 @@ def test_a_new_state_averages_its_own_parameters(trained):
     first = trained[0][0]
     jax.tree.map(np.testing.assert_array_equal, first.ema, first.params)
     assert {leaf.dtype for leaf in jax.tree.leaves(first.params)} == {np.dtype("float32")}
+
+
+def test_a_learned_variance_finds_the_loss_and_leaves_the_reported_one_as_it_is():
+    values = VALUES | {"diffusion.learned_variance": True, "diffusion.loss": "edm", "optim.learning_rate": 0.03}
+    config, network = small.config(values), small.denoiser(values)
+    params = small.params(network)
+    params["log_variance"] = jax.tree.map(jnp.zeros_like, params["log_variance"])
+    optimizer = optim.make(config)
+    null_ids, batch = small.tokenizer().null(), small.batch()
+
+    def state(number, params):
+        return state_lib.TrainState(jnp.int32(number), jnp.int32(0), params, params, optimizer.init(params), {})
+
+    # Only the head is trained: at its best it is the logarithm of the mean loss.
+    descent = optax.adam(0.02)
+
+    @jax.jit
+    def take(number, head, moments):
+        loss, gradients = step.loss_and_gradients(
+            network, config, null_ids, state(number, params | {"log_variance": head}), batch
+        )
+        updates, moments = descent.update(gradients["log_variance"], moments)
+        return loss, optax.apply_updates(head, updates), moments
+
+    plain_network = small.denoiser({k: v for k, v in values.items() if k != "diffusion.learned_variance"})
+    plain_config = small.config({k: v for k, v in values.items() if k != "diffusion.learned_variance"})
+    plain = {name: leaf for name, leaf in params.items() if name != "log_variance"}
+    expected, _ = step.loss_and_gradients(plain_network, plain_config, null_ids, state(0, plain), batch)
+    head, moments, losses = params["log_variance"], descent.init(params["log_variance"]), []
+    for number in range(150):
+        loss, head, moments = take(number, head, moments)
+        losses.append(float(loss))
+    assert losses[0] == pytest.approx(float(expected), rel=1e-6)
+    t = step.draw(config, jnp.int32(0), jnp.int32(0), ROWS, (1, 1, 1)).t
+    learned = network.log_variance(params | {"log_variance": head}, t)
+    assert float(jnp.mean(learned)) == pytest.approx(np.log(np.mean(losses)), abs=0.15)
