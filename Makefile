@@ -49,10 +49,11 @@ bench: export TFDS_DATA_DIR = $(DATA_DIR)
 bench: $(VENV)/.with-emoji  ## time the parts, one after another; BENCH=benchmarks/bench_x.py for one
 	@set -e; for bench in $(BENCH); do echo "== $$bench"; $(BIN)/python "$$bench"; done
 
-docs: $(VENV)/.with-emoji  ## write docs/config.md, the list of all config keys, from the schema
+docs: $(VENV)/.with-docs  ## write docs/config.md from the schema, and draw the pictures of docs/diffusion.md
 	@keys=$$($(BIN)/python -c 'from dfjax import config; print(config.describe())') && \
 	  printf '# Config keys\n\nWritten by `make docs` from `dfjax/config.py`.\n\n```\n%s\n```\n' "$$keys" > docs/config.md
 	@echo 'wrote docs/config.md'
+	@$(BIN)/python docs/figures.py
 
 clean:  ## remove .venv and caches; data (.cache) and runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,11 +28,14 @@ def _key(
     low: float | None = None,
     high: float | None = None,
     resume: bool = False,
+    item: type | None = None,
 ):
-    """A schema field. ``low`` and ``high`` are inclusive; ``resume`` marks keys that may change between resumes."""
-    return dataclasses.field(
-        default=default, metadata={"doc": doc, "choices": choices, "low": low, "high": high, "resume": resume}
-    )
+    """A schema field. ``low`` and ``high`` are inclusive; ``resume`` marks keys that may change between resumes.
+
+    ``item`` is the type of a tuple's items, where its default is empty.
+    """
+    metadata = {"doc": doc, "choices": choices, "low": low, "high": high, "resume": resume, "item": item}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +88,54 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Diffusion:
-    schedule: str = _key("flow", "noise schedule alpha(t), sigma(t)", choices=("flow", "cosine"))
+    schedule: str = _key(
+        "flow",
+        "noise schedule alpha(t), sigma(t)",
+        choices=("flow", "cosine", "linear", "scaled_linear", "edm"),
+    )
     shift: float = _key(1.0, "resolution shift: divides the signal-to-noise ratio by its square", low=0.01, high=100)
-    prediction: str = _key("x0", "what the network's output means", choices=("x0", "eps", "v", "flow"))
-    loss: str = _key("flow", "in which terms the squared error is taken", choices=("x0", "eps", "v", "flow"))
-    min_sigma: float = _key(0.05, "floor of sigma and alpha where the loss divides by them", low=1e-6, high=0.5)
-    timesteps: str = _key("logit_normal", "density of t in training", choices=("uniform", "logit_normal"))
-    timestep_mean: float = _key(0.6, "mean of logit(t) for logit_normal; larger is noisier", low=-10, high=10)
-    timestep_std: float = _key(1.0, "standard deviation of logit(t) for logit_normal", low=0.01, high=10)
+    zero_terminal: bool = _key(False, "rescale linear or scaled_linear so that t = 1 is pure noise")
+    discrete_steps: int = _key(
+        0, "train and sample at this many noise levels only, as DDPM (1000) does; 0: continuous", low=0, high=100_000
+    )
+    prediction: str = _key("x0", "what the network's output means", choices=("x0", "eps", "v", "flow", "edm"))
+    loss: str = _key(
+        "flow",
+        "squared error in terms of the prediction itself (constant) or of another, or with a published weight",
+        choices=(
+            "constant",
+            "x0",
+            "eps",
+            "v",
+            "flow",
+            "edm",
+            "snr",
+            "min_snr",
+            "truncated_snr",
+            "sigmoid",
+            "p2",
+        ),
+    )
+    min_sigma: float = _key(0.05, "floor of what the loss divides by", low=1e-6, high=0.5)
+    min_snr_gamma: float = _key(5.0, "gamma of the min_snr loss", low=1e-3, high=1e6)
+    sigmoid_bias: float = _key(0.0, "bias b of the sigmoid loss, in log-SNR", low=-20, high=20)
+    p2_gamma: float = _key(1.0, "gamma of the p2 loss (k is 1)", low=0, high=10)
+    data_std: float = _key(
+        0.5, "standard deviation of the pictures' values, for the edm prediction and loss", low=0.01, high=10
+    )
+    learned_variance: bool = _key(False, "learn the loss's log-variance over t and even out its noise levels (EDM2)")
+    timesteps: str = _key(
+        "logit_normal",
+        "density of t in training",
+        choices=("uniform", "logit_normal", "log_normal", "mode", "cosine_mapped"),
+    )
+    timestep_mean: float = _key(
+        0.6, "mean of logit(t) for logit_normal, of log(sigma/alpha) for log_normal", low=-10, high=10
+    )
+    timestep_std: float = _key(1.0, "standard deviation of the same", low=0.01, high=10)
+    timestep_mode: float = _key(
+        1.29, "s of the mode density: more in the middle; below 0 at the ends", low=-1, high=1.75
+    )
     caption_dropout: float = _key(0.1, "share of captions replaced by the null caption (for guidance)", low=0, high=1)
 
 
@@ -106,6 +149,14 @@ class Optim:
     beta2: float = _key(0.99, "decay rate of AdamW's second moment (beta1 is 0.9)", low=0, high=1)
     clip_norm: float = _key(1.0, "global norm at which gradients are clipped; 0: never", low=0)
     ema_decay: float = _key(0.999, "decay of the averaged weights per step, after a warm-up", low=0, high=1)
+    ema_stds: tuple[float, ...] = _key(
+        (),
+        "also keep power-function averages of these lengths (standard deviation over the run's length, as 0.05, 0.1), "
+        "for `dfjax average`",
+        low=0.01,
+        high=0.25,
+        item=float,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +171,9 @@ class Train:
     sample_every_steps: int = _key(5000, "steps between sample grids; 0: only at the end", low=0, resume=True)
     checkpoint_every_steps: int = _key(
         1000, "steps between checkpoints; the last step is always saved", low=1, resume=True
+    )
+    snapshot_every_steps: int = _key(
+        0, "steps between snapshots of the averages of optim.ema_stds; 0: only at the end", low=0, resume=True
     )
     keep_last: int = _key(2, "newest checkpoints to keep", low=1, resume=True)
     keep_every_steps: int = _key(0, "also keep each checkpoint at a multiple of this; 0: none", low=0, resume=True)
@@ -138,10 +192,67 @@ class Mesh:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    sampler: str = _key("heun", "solver", choices=("ddim", "euler", "heun"), resume=True)
+    sampler: str = _key(
+        "flow_heun",
+        "solver",
+        choices=(
+            "ddpm",
+            "ddim",
+            "euler",
+            "euler_ancestral",
+            "heun",
+            "flow_euler",
+            "flow_heun",
+            "dpmpp_2s",
+            "dpmpp_2m",
+            "dpmpp_3m",
+            "dpmpp_2m_sde",
+            "unip_2",
+            "unip_3",
+            "unipc_1",
+            "unipc_2",
+            "unipc_3",
+            "deis_2",
+            "deis_3",
+            "lms_2",
+            "lms_3",
+            "lms_4",
+            "angle_3",
+        ),
+        resume=True,
+    )
     steps: int = _key(20, "solver steps", low=1, high=10_000, resume=True)
-    guidance: float = _key(3.0, "classifier-free guidance scale; 1: none", low=0, high=100, resume=True)
+    grid: str = _key(
+        "trailing",
+        "where the steps lie between pure noise and picture",
+        choices=("uniform", "trailing", "log_snr", "karras", "angle"),
+        resume=True,
+    )
+    grid_min: float = _key(
+        0.02, "least sigma/alpha at which log_snr and karras call the network", low=1e-4, high=1, resume=True
+    )
+    grid_max: float = _key(
+        80.0, "sigma/alpha that log_snr and karras take pure noise for, or the schedule's own", low=1, resume=True
+    )
+    grid_rho: float = _key(7.0, "rho of karras: larger steps less near the picture", low=1, high=100, resume=True)
+    eta: float = _key(
+        -1.0,
+        "noise of ddim, euler_ancestral and dpmpp_2m_sde: 0 none, 1 all; -1: the sampler's own (0, 1 and 1)",
+        low=-1,
+        high=1,
+        resume=True,
+    )
+    churn: float = _key(0.0, "S_churn of heun: noise added anew over the whole run", low=0, high=1000, resume=True)
+    guidance: float = _key(3.0, "guidance scale; 1: none", low=0, high=100, resume=True)
+    guidance_method: str = _key(
+        "classifier_free", "how guidance adds the difference", choices=("classifier_free", "apg"), resume=True
+    )
     guidance_interval: tuple[float, ...] = _key((0.1, 0.9), "t from which and up to which guidance acts", resume=True)
+    guidance_rescale: float = _key(
+        0.0, "share by which a guided picture gets the contrast of the unguided one", low=0, high=1, resume=True
+    )
+    negative_prompt: str = _key("", "what guidance leads away from; empty: the null caption", resume=True)
+    guide: str = _key("", "work directory of a weaker model to guide with (autoguidance); empty: none", resume=True)
     prompts: tuple[str, ...] = _key(
         ("a red apple", "a green banana"), "prompts of the sample grids in TensorBoard", resume=True
     )
@@ -230,7 +341,7 @@ def _checked(key: str, value: Any) -> Any:
     if expected is float and type(value) is int:
         value = float(value)
     if expected is tuple and isinstance(value, list | tuple):
-        item = type(initial[0])
+        item = field.metadata["item"] or type(initial[0])
         value = tuple(float(v) if item is float and type(v) is int else v for v in value)
         if any(type(v) is not item for v in value):
             raise ConfigError(f"config key {key!r} takes a tuple of {item.__name__}, not {value!r}")
@@ -242,10 +353,11 @@ def _checked(key: str, value: Any) -> Any:
         raise ConfigError(
             f"config key {key!r} takes one of {', '.join(choices)}, not {value!r}; did you mean {close!r}?"
         )
-    # Written so that NaN, which compares false with everything, is refused too.
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
-        raise ConfigError(f"config key {key!r} must be {bounds}, not {value!r}")
+    for number in value if isinstance(value, tuple) else (value,):
+        # Written so that NaN, which compares false with everything, is refused too.
+        if (low is not None and not number >= low) or (high is not None and not number <= high):
+            bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
+            raise ConfigError(f"config key {key!r} must be {bounds}, not {number!r}")
     return value
 
 
@@ -279,11 +391,13 @@ def _check_together(config: Config) -> None:
         )
     if not config.sample.prompts:
         raise ConfigError("config key 'sample.prompts' must name at least one prompt")
-    if config.diffusion.prediction == "eps":
+    if config.sample.guide and config.sample.negative_prompt:
         raise ConfigError(
-            "config key 'diffusion.prediction': 'eps' leaves the clean picture undefined at t = 1, where schedules "
-            "end in pure noise; use 'v' or 'x0'"
+            "config key 'sample.negative_prompt': it and sample.guide both say what guidance leads away from; "
+            "leave one of them out"
         )
+    if len(set(config.optim.ema_stds)) != len(config.optim.ema_stds):
+        raise ConfigError(f"config key 'optim.ema_stds' names a length twice: {config.optim.ema_stds}")
 
 
 def _nearest_divisor(number: int, wish: int) -> int:

@@ -52,8 +52,11 @@ def test_a_key_where_a_section_should_be_is_named():
         ("diffusion.caption_dropout", 1.5, "must be at least 0 and at most 1, not 1.5"),
         ("optim.learning_rate", math.nan, "must be at least 0, not nan"),
         ("diffusion.shift", math.nan, "not nan"),
-        ("sample.sampler", "heum", "one of ddim, euler, heun, not 'heum'; did you mean 'heun'"),
-        ("diffusion.prediction", "eps", "undefined at t = 1"),
+        ("sample.sampler", "heum", "one of ddpm, ddim, .*, not 'heum'; did you mean 'heun'"),
+        ("optim.ema_stds", (0.1, 0.5), "must be at least 0.01 and at most 0.25, not 0.5"),
+        ("optim.ema_stds", (0.1, "0.05"), "takes a tuple of float"),
+        ("optim.ema_stds", (0.1, 0.1), "names a length twice"),
+        ("sample.eta", math.nan, "not nan"),
         ("sample.guidance_interval", (0.5,), r"takes \(from, to\)"),
         ("sample.guidance_interval", (0.9, 0.1), r"takes \(from, to\)"),
         ("sample.guidance_interval", (0.1, math.nan), r"takes \(from, to\)"),
@@ -73,6 +76,7 @@ def test_a_value_that_cannot_work_is_refused_with_its_key(key, value, words):
         ({"data.resolution": 30}, "data.resolution"),
         ({"model.patch": 1, "data.resolution": 16}, "model.overlap"),
         ({"train.accumulation": 3}, "train.accumulation"),
+        ({"sample.guide": "runs/a", "sample.negative_prompt": "red"}, "sample.negative_prompt"),
     ],
 )
 def test_keys_that_contradict_each_other_come_with_a_way_out(values, key):
@@ -84,7 +88,7 @@ def test_keys_that_contradict_each_other_come_with_a_way_out(values, key):
         advised, _, value = str(error.value).split("try --config.")[1].partition("=")
         small.config(values | {advised: int(value)})
     else:
-        small.config(values | {key: False})
+        small.config(values | {key: type(values.get(key, False))()})
 
 
 def test_whole_numbers_will_do_for_fractions_and_lists_for_tuples():
@@ -120,7 +124,7 @@ def test_defaults_are_a_locked_config_dict_of_plain_data():
     assert config.resolve(made.to_dict()) == config.Config()
     with pytest.raises(AttributeError):
         made.optim.learnign_rate = 1.0
-    assert json.loads(config.Config().to_json())["sample"]["sampler"] == "heun"
+    assert json.loads(config.Config().to_json())["sample"]["sampler"] == "flow_heun"
 
 
 def test_only_what_leaves_training_the_same_may_change_on_resume():

@@ -38,12 +38,19 @@ def _sample_hook(run):
     from PIL import Image
 
     from dfjax.core import images
-    from dfjax.sample import generate
+    from dfjax.sample import generate, restore
     from dfjax.train.loop import Hook
 
     settings = run.config.sample
-    wanted = generate.requests(settings.prompts, _PICTURES_PER_PROMPT, settings.guidance)
-    sampler = generate.Sampler(run.denoiser, run.config, run.tokenizer, run.mesh, batch_size=min(len(wanted), 64))
+    wanted = generate.requests(settings.prompts, _PICTURES_PER_PROMPT, settings.guidance, settings.negative_prompt)
+    sampler = generate.Sampler(
+        run.denoiser,
+        run.config,
+        run.tokenizer,
+        run.mesh,
+        batch_size=min(len(wanted), 64),
+        guide=restore.load(settings.guide, run.mesh) if settings.guide else None,
+    )
 
     def call(state, step: int):
         pictures, _ = sampler(state.ema, wanted, seed=0)

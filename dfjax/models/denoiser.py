@@ -34,9 +34,16 @@ class Denoiser:
 
     def apply(self, params: Params, z: Images, t: Float[Array, "batch"], ids: Int[Array, "batch tokens"]) -> Images:
         """The prediction for noisy pictures z at levels t in [0, 1] with captions ids."""
+        return self._network(params)(z, t, ids)
+
+    def log_variance(self, params: Params, t: Float[Array, "batch"]) -> Float[Array, "batch"]:
+        """The learned log of the mean loss at levels t; only where the config has diffusion.learned_variance."""
+        return self._network(params).log_variance(t)
+
+    def _network(self, params: Params) -> Any:
         # A State and its pure dict flatten in the same order, by sorted names.
         state = jax.tree.unflatten(jax.tree.structure(self.abstract), jax.tree.leaves(params))
-        return nnx.merge(self.graph, state)(z, t, ids)
+        return nnx.merge(self.graph, state)
 
 
 def make(config: config_lib.Config, vocab_size: int) -> Denoiser:
@@ -47,6 +54,7 @@ def make(config: config_lib.Config, vocab_size: int) -> Denoiser:
         vocab_size=vocab_size,
         max_tokens=config.text.max_tokens,
         text_depth=config.text.depth,
+        learned_variance=config.diffusion.learned_variance,
         **dataclasses.asdict(model),
     )
 

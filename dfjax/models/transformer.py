@@ -42,6 +42,7 @@ class TransformerShape:
     remat: str
     dtype: str
     unroll: int
+    learned_variance: bool = False
     channels: int = 3
 
     @property
@@ -133,6 +134,19 @@ class TextTower(nnx.Module):
         return x, jnp.sum(x * weight, axis=1) / jnp.sqrt(jnp.maximum(jnp.sum(weight, axis=1), 1.0))
 
 
+class LogVariance(nnx.Module):
+    """u(t), the log of a noise level's mean loss: one linear layer on the level, used in training only (EDM2).
+
+    arXiv 2312.02696, appendix B.3. It starts at 0.
+    """
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.out = linear(128, 1, rngs=rngs, dtype=jnp.float32, zero=True)
+
+    def __call__(self, t: Float[Array, "batch"]) -> Float[Array, "batch"]:
+        return self.out(fourier(t, 128))[:, 0]
+
+
 class Transformer(nnx.Module):
     """(noisy pictures, noise level, caption ids) -> prediction. Padding is id 0."""
 
@@ -148,6 +162,7 @@ class Transformer(nnx.Module):
         self.blocks = stack(DenoiserBlock, shape, shape.depth, rngs)
         self.final = make(shape.width, 2 * shape.width, zero=True)
         self.patch_out = make(shape.width, values, zero=True)
+        self.log_variance = LogVariance(rngs=rngs) if shape.learned_variance else None
 
     def __call__(self, z: Images, t: Float[Array, "batch"], ids: Int[Array, "batch tokens"]) -> Images:
         """The prediction, float32 and of z's shape.

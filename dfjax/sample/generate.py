@@ -1,25 +1,23 @@
-"""From prompts to pictures: one jitted function, compiled once for a batch size."""
+"""From prompts to pictures, with one program compiled once for a batch size."""
 
 import dataclasses
 import logging
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from dfjax import config as config_lib
-from dfjax.core import images, rng
-from dfjax.diffusion import guidance as guidance_lib
-from dfjax.diffusion import loss as loss_lib
-from dfjax.diffusion import prediction, samplers
-from dfjax.diffusion import schedule as schedule_lib
+from dfjax.config import ConfigError
+from dfjax.models import process as process_lib
 from dfjax.models.denoiser import Denoiser
 from dfjax.parallel import mesh as mesh_lib
+from dfjax.sample import program
+from dfjax.sample.restore import Trained
 from dfjax.text.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
@@ -29,50 +27,52 @@ Pictures = UInt8[np.ndarray, "batch height width channels"]
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One picture to draw: a prompt, a guidance scale, and the index that names its noise within the seed."""
+    """One picture to draw: a prompt, a guidance scale, and the index that names its noise within the seed.
+
+    ``negative`` is the prompt that guidance leads away from; empty: the null caption.
+    """
 
     prompt: str
     index: int
     guidance: float
+    negative: str = ""
 
 
-def requests(prompts: Sequence[str], num: int, guidance: float) -> list[Request]:
-    """``num`` pictures of each prompt, prompt by prompt; the n-th of every prompt starts from the same noise."""
-    return [Request(prompt, index, guidance) for prompt in prompts for index in range(num)]
+@dataclasses.dataclass(frozen=True)
+class Edit:
+    """A picture to start from instead of pure noise.
+
+    Attributes:
+      picture: uint8 [height, width, 3] of the model's resolution.
+      strength: share of the solver's steps to run, in (0, 1]; small keeps the picture.
+      mask: float32 [height, width, 1], 1 where it is drawn anew and 0 where it stays as it is; None: all of it.
+    """
+
+    picture: UInt8[np.ndarray, "height width channels"]
+    strength: float
+    mask: Float[np.ndarray, "height width 1"] | None = None
 
 
-def _compiled(
-    denoiser: Denoiser, config: config_lib.Config, settings: config_lib.Sample, mesh: Mesh, film: bool
-) -> Callable:
-    """(params, ids, null ids, seed, indices, scales) -> uint8 pictures, and the film's frames or None."""
-    schedule = schedule_lib.make(config.diffusion.schedule, config.diffusion.shift)
-    step, grid = samplers.SAMPLERS[settings.sampler], samplers.uniform_grid(settings.steps)
-    kind, (low, high) = config.diffusion.prediction, settings.guidance_interval
+def requests(
+    prompts: Sequence[str], num: int, guidance: float | Sequence[float], negative: str | Sequence[str] = ""
+) -> list[Request]:
+    """``num`` pictures of each prompt, prompt by prompt; the n-th of every prompt starts from the same noise.
 
-    def draw(params, ids, null_ids, seed, indices, scales):
-        both = jnp.concatenate([ids, jnp.broadcast_to(null_ids, ids.shape)])
-
-        def denoise(z, t):
-            # One call for both captions: a batch twice as large keeps the device busier than two batches.
-            twice = jnp.concatenate([z, z])
-            output = denoiser.apply(params, twice, jnp.full(twice.shape[:1], t), both)
-            conditional, unconditional = jnp.split(output, 2)
-            output = guidance_lib.classifier_free(conditional, unconditional, scales, (t >= low) & (t <= high))
-            return prediction.to_x0(kind, output, z, schedule.alpha(t), schedule.sigma(t))
-
-        keys = rng.per_example(rng.stream(seed, "sample"), indices)
-        noise = loss_lib.gaussian(keys, denoiser.image_shape)
-        picture, frames = samplers.solve(step, denoise, schedule, noise, grid, film)
-        return images.to_uint8(picture), None if frames is None else images.to_uint8(frames)
-
-    rows, whole = mesh_lib.batch_sharding(mesh), mesh_lib.replicated(mesh)
-    return jax.jit(draw, in_shardings=(None, rows, whole, whole, rows, rows))
+    Guidance scale and negative prompt are one for all, or one for each prompt.
+    """
+    scales = [guidance] * len(prompts) if isinstance(guidance, float | int) else guidance
+    negatives = [negative] * len(prompts) if isinstance(negative, str) else negative
+    return [
+        Request(prompt, index, scale, away)
+        for prompt, scale, away in zip(prompts, scales, negatives, strict=True)
+        for index in range(num)
+    ]
 
 
 class Sampler:
     """Draws pictures with one compiled program, whatever the prompts, the seed and the guidance scales.
 
-    A picture depends on (weights, prompt, seed, index, guidance, sampler, steps) and not on its batch.
+    A picture depends on (weights, prompt, seed, index, guidance, settings, edit) and not on its batch.
     """
 
     def __init__(
@@ -85,18 +85,36 @@ class Sampler:
         settings: config_lib.Sample | None = None,
         batch_size: int = 64,
         film: bool = False,
+        guide: Trained | None = None,
+        edit: Edit | None = None,
     ):
         """Nothing is compiled before the first call.
 
         Args:
-          settings: sampler, steps and guidance interval; those of the config by default.
+          settings: sampler, step grid and kind of guidance; those of the config by default.
           batch_size: pictures drawn at once, rounded up to what the mesh divides.
           film: also return what each step starts from, pure noise first.
+          guide: a weaker model that guidance leads away from (autoguidance), instead of the null caption.
+          edit: a picture to start from.
+
+        Raises:
+          ConfigError: settings that cannot work, or a guide with other noise levels or pictures of another size.
         """
+        if guide is not None:
+            _check_guide(guide, config, denoiser)
         shards = mesh.shape["data"] * mesh.shape["fsdp"]
         self.batch_size = -(-batch_size // shards) * shards
-        self._tokenizer, self._mesh = tokenizer, mesh
-        self._draw = _compiled(denoiser, config, settings or config.sample, mesh, film)
+        self._tokenizer, self._mesh, self._guide, self._edit = tokenizer, mesh, guide, edit
+        self._draw = program.make(
+            denoiser,
+            config,
+            settings or config.sample,
+            mesh,
+            film=film,
+            guide=guide,
+            strength=edit.strength if edit else None,
+            masked=edit is not None and edit.mask is not None,
+        )
 
     def __call__(self, params: Any, wanted: Sequence[Request], seed: int) -> tuple[Pictures, np.ndarray | None]:
         """Draw the wanted pictures, in order.
@@ -107,14 +125,7 @@ class Sampler:
         Returns:
           uint8 [n, height, width, 3], and with ``film`` uint8 [steps, n, height, width, 3].
         """
-        for prompt in dict.fromkeys(r.prompt for r in wanted if self._tokenizer.is_cut(r.prompt)):
-            ids = self._tokenizer.encode(prompt)
-            _log.warning(
-                "the prompt %r is longer than text.max_tokens=%d: only %r is used",
-                textwrap.shorten(prompt, 80),
-                len(ids),
-                textwrap.shorten(self._tokenizer.decode(ids), 200),
-            )
+        self._warn_of_cuts(wanted)
         if any(not r.prompt.strip() for r in wanted):
             _log.warning("a prompt is empty: what is drawn for it is any picture")
         pictures, frames = [], []
@@ -128,17 +139,55 @@ class Sampler:
 
     def _draw_padded(self, params: Any, part: list[Request], seed: int):
         padded = part + [part[-1]] * (self.batch_size - len(part))
-        rows = mesh_lib.batch_sharding(self._mesh)
-        ids = _put(np.stack([self._tokenizer.encode(r.prompt) for r in padded]), rows)
-        indices = _put(np.array([r.index for r in padded], np.int32), rows)
-        scales = _put(np.array([r.guidance for r in padded], np.float32), rows)
-        whole = mesh_lib.replicated(self._mesh)
-        null_ids, key = _put(self._tokenizer.null(), whole), _put(np.asarray(seed, np.uint32), whole)
-        drawn = self._draw(params, ids, null_ids, key, indices, scales)
+        rows: dict[str, Any] = {
+            "ids": np.stack([self._tokenizer.encode(r.prompt) for r in padded]),
+            "away": np.stack([self._away(r) for r in padded]),
+            "index": np.array([r.index for r in padded], np.int32),
+            "scale": np.array([r.guidance for r in padded], np.float32),
+        }
+        whole: dict[str, Any] = {"seed": np.asarray(seed, np.uint32)}
+        if self._edit is not None:
+            whole["picture"] = self._edit.picture
+            if self._edit.mask is not None:
+                whole["mask"] = self._edit.mask
+        parameters = (params,) if self._guide is None else (params, self._guide.params)
+        by_row, replicated = mesh_lib.batch_sharding(self._mesh), mesh_lib.replicated(self._mesh)
+        drawn = self._draw(
+            parameters,
+            {name: _put(value, by_row) for name, value in rows.items()},
+            {name: _put(value, replicated) for name, value in whole.items()},
+        )
         return jax.tree.map(_fetch, drawn)
 
+    def _away(self, request: Request) -> Int[np.ndarray, "tokens"]:
+        """The caption ids that guidance leads away from; a guide sees the prompt itself, in its own tokens."""
+        if self._guide is not None:
+            return self._guide.tokenizer.encode(request.prompt)
+        return self._tokenizer.encode(request.negative) if request.negative else self._tokenizer.null()
 
-def _put(value: np.ndarray, sharding: jax.sharding.NamedSharding) -> Int[Array, "..."]:
+    def _warn_of_cuts(self, wanted: Sequence[Request]) -> None:
+        said = dict.fromkeys(words for r in wanted for words in (r.prompt, r.negative))
+        for prompt in filter(self._tokenizer.is_cut, said):
+            ids = self._tokenizer.encode(prompt)
+            _log.warning(
+                "the prompt %r is longer than text.max_tokens=%d: only %r is used",
+                textwrap.shorten(prompt, 80),
+                len(ids),
+                textwrap.shorten(self._tokenizer.decode(ids), 200),
+            )
+
+
+def _check_guide(guide: Trained, config: config_lib.Config, denoiser: Denoiser) -> None:
+    """Raise ConfigError unless one state means the same to both networks."""
+    ours, theirs = process_lib.make(config.diffusion), process_lib.make(guide.config.diffusion)
+    if not ours.same_levels(theirs) or guide.denoiser.image_shape != denoiser.image_shape:
+        raise ConfigError(
+            "config key 'sample.guide': a guide must have the model's own data.resolution and noise levels "
+            "(diffusion.schedule, shift, zero_terminal, discrete_steps); choose another"
+        )
+
+
+def _put(value: np.ndarray, sharding: jax.sharding.NamedSharding) -> Array:
     """A host array that every process holds, as a global one."""
     return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
 

@@ -9,7 +9,8 @@ import jax
 from jax.sharding import Mesh
 
 from dfjax import config as config_lib
-from dfjax.checkpoint.store import CheckpointError, Checkpoints
+from dfjax.checkpoint.snapshots import Reconstructed
+from dfjax.checkpoint.store import CheckpointError, Checkpoints, Store
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import rules
@@ -29,29 +30,58 @@ class Trained:
     step: int
 
 
-def load(workdir: Path | str, mesh: Mesh, step: int | None = None) -> Trained:
+def load(workdir: Path | str, mesh: Mesh, step: int | None = None, average: float | None = None) -> Trained:
     """The averaged weights of a run's checkpoint (the newest by default), sharded over ``mesh``.
 
+    Args:
+      average: take the power-function average of this length that `dfjax average` made, of ``step`` or the newest.
+
     Raises:
-      CheckpointError: there is no such checkpoint, or it is damaged.
+      CheckpointError: there is no such checkpoint or average, or it is damaged.
     """
     room = Workdir(Path(workdir))
     newest = room.require_checkpoint()
+    if average is not None:
+        return _reconstructed(room, mesh, step, average)
     step = newest if step is None else step
     if step not in room.steps():
         raise CheckpointError(
             f"{room.path} has no checkpoint of step {step}; it has {', '.join(map(str, room.steps()))}"
         )
     with Checkpoints(room.checkpoints) as checkpoints:
-        config = checkpoints.config(step)
-        tokenizer = Tokenizer(checkpoints.tokenizer(step), config.text.max_tokens)
-        denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
-        shapes = denoiser.abstract_params()
-        wanted = jax.tree.map(
-            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-            shapes,
-            rules.shardings(shapes, mesh),
-        )
+        config, tokenizer, denoiser, wanted = _described(checkpoints, step, mesh)
         params = checkpoints.arrays(step, {"ema": wanted})["ema"]
     _log.info("loaded the averaged weights of step %d from %s", step, room.path)
     return Trained(config, denoiser, tokenizer, params, step)
+
+
+def _reconstructed(room: Workdir, mesh: Mesh, step: int | None, std: float) -> Trained:
+    with Reconstructed(room.reconstructed(std)) as made:
+        steps = made.steps()
+        if not steps or (step is not None and step not in steps):
+            at, flag = ("", "") if step is None else (f" at step {step}", f" --step={step}")
+            raise CheckpointError(
+                f"{room.path} has no average of length {std}{at}: "
+                f"`dfjax average --workdir={room.path} --std={std}{flag}` makes it"
+            )
+        step = steps[-1] if step is None else step
+        config, tokenizer, denoiser, wanted = _described(made, step, mesh)
+        params = made.read(step, {std: wanted})[std]
+    _log.info("loaded the average of length %s at step %d from %s", std, step, room.path)
+    return Trained(config, denoiser, tokenizer, params, step)
+
+
+def _described(
+    store: Store, step: int, mesh: Mesh
+) -> tuple[config_lib.Config, Tokenizer, denoiser_lib.Denoiser, denoiser_lib.Params]:
+    """Config, tokenizer, denoiser, and its parameters' shapes with their shardings over ``mesh``."""
+    config = store.config(step)
+    tokenizer = Tokenizer(store.tokenizer(step), config.text.max_tokens)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
+    shapes = denoiser.abstract_params()
+    wanted = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        rules.shardings(shapes, mesh),
+    )
+    return config, tokenizer, denoiser, wanted

@@ -8,8 +8,8 @@ import pytest
 
 from dfjax import config as config_lib
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.sample import generate
-from dfjax.sample.generate import Request
+from dfjax.sample import generate, restore
+from dfjax.sample.generate import Edit, Request
 from tests import small
 
 WANTED = [
@@ -22,15 +22,46 @@ WANTED = [
 
 
 @functools.cache
-def _sampler(batch_size=5, film=False, **settings):
+def _sampler(batch_size=5, film=False, guide_seed=None, edit=None, **settings):
     config = small.config()
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
     network = small.denoiser()
-    settings = config_lib.resolve({"sample": {"steps": 4} | settings}).sample
+    settings = config_lib.resolve({"sample": {"steps": 4, "sampler": "ddim"} | settings}).sample
     sampler = generate.Sampler(
-        network, config, small.tokenizer(), mesh, settings=settings, batch_size=batch_size, film=film
+        network,
+        config,
+        small.tokenizer(),
+        mesh,
+        settings=settings,
+        batch_size=batch_size,
+        film=film,
+        guide=None if guide_seed is None else _trained(guide_seed),
+        edit=EDITS[edit] if edit else None,
     )
     return sampler, small.params(network)
+
+
+def _trained(seed, values=None):
+    config, network = small.config(values), small.denoiser(values)
+    return restore.Trained(config, network, small.tokenizer(), small.params(network, seed), 1)
+
+
+def _picture():
+    return np.random.default_rng(5).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+
+
+def _upper_half():
+    mask = np.zeros((16, 16, 1), np.float32)
+    mask[:8] = 1.0
+    return mask
+
+
+EDITS = {
+    "a little": Edit(_picture(), 0.25),
+    "all": Edit(_picture(), 1.0),
+    "upper half": Edit(_picture(), 1.0, _upper_half()),
+    "upper half a little": Edit(_picture(), 0.5, _upper_half()),
+}
 
 
 def _draw(wanted, seed=0, **options):
@@ -90,7 +121,7 @@ def test_a_guidance_of_one_is_the_prompt_alone():
     _same(_draw(strong)[3:4], _draw(plain)[3:4])
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "euler", "heun"])
+@pytest.mark.parametrize("sampler", ["ddpm", "unipc_2", "flow_heun"])
 def test_a_film_goes_from_noise_to_picture(sampler):
     drawer, params = _sampler(batch_size=2, film=True, sampler=sampler)
     pictures, frames = drawer(params, WANTED[:3], 0)
@@ -108,3 +139,78 @@ def test_a_prompt_that_is_too_long_is_cut_with_a_warning(caplog):
     _draw([Request(long, 0, 2.0)] * 2)
     (record,) = [r for r in caplog.records if "is longer than text.max_tokens=8" in r.message]
     assert "'a pic" in record.message.split("only")[1]
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "dpmpp_2m_sde"])
+def test_a_stochastic_samplers_picture_does_not_depend_on_its_batch_either(sampler):
+    together = _draw(WANTED, sampler=sampler)
+    _same(_draw(WANTED[::-1], sampler=sampler)[::-1], together)
+    _same(_draw(WANTED[3:4], batch_size=1, sampler=sampler), together[3:4])
+    assert (together[0] != _draw(WANTED, sampler="ddim")[0]).any()
+
+
+def test_a_negative_prompt_is_led_away_from():
+    away = [Request(r.prompt, r.index, 5.0, "a banana") for r in WANTED]
+    plain = [Request(r.prompt, r.index, 5.0) for r in WANTED]
+    drawn, null = _draw(away), _draw(plain)
+    assert (drawn[0] != null[0]).any()
+    # Away from the prompt itself there is no way to go: as if there were no guidance.
+    alone = [Request(r.prompt, r.index, 1.0) for r in WANTED]
+    _same(drawn[1:2], _draw(alone)[1:2])
+
+
+def test_negative_prompts_and_scales_are_one_for_all_or_one_for_each_prompt():
+    wanted = generate.requests(["an owl", "a banana"], 1, [2.0, 4.0], ["red", ""])
+    assert [(r.guidance, r.negative) for r in wanted] == [(2.0, "red"), (4.0, "")]
+    with pytest.raises(ValueError, match="shorter"):
+        generate.requests(["an owl", "a banana"], 1, [2.0])
+
+
+def test_a_guide_is_led_away_from_and_the_model_itself_as_guide_changes_nothing():
+    same, other = _draw(WANTED, guide_seed=0), _draw(WANTED, guide_seed=1)
+    _same(same, _draw([Request(r.prompt, r.index, 1.0) for r in WANTED]))
+    assert (other[0] != same[0]).any()
+    _same(other[1], same[1])  # Its scale is 1.
+
+
+@pytest.mark.parametrize("values", [{"diffusion.schedule": "cosine"}, {"data.resolution": 32}])
+def test_a_guide_that_means_other_states_is_refused(values):
+    config, network = small.config(), small.denoiser()
+    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
+    with pytest.raises(config_lib.ConfigError, match=r"'sample\.guide': a guide must have"):
+        generate.Sampler(network, config, small.tokenizer(), mesh, guide=_trained(0, values))
+
+
+def test_a_guide_may_predict_something_else():
+    config, network = small.config(), small.denoiser()
+    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
+    guide = _trained(0, {"diffusion.prediction": "v"})
+    sampler = generate.Sampler(network, config, small.tokenizer(), mesh, guide=guide, batch_size=5)
+    assert sampler(small.params(network), WANTED, 0)[0].shape == (5, 16, 16, 3)
+
+
+def test_the_strength_says_how_noisy_the_picture_is_to_begin_with():
+    drawer, params = _sampler(film=True, edit="a little")
+    _, frames = drawer(params, WANTED, 0)
+    # The last of four steps starts at t = 0.25.
+    assert frames.shape == (1, 5, 16, 16, 3)
+    noise = frames[0] / 127.5 - 1 - 0.75 * (_picture() / 127.5 - 1)
+    inside = (frames[0] > 0) & (frames[0] < 255)
+    assert np.abs(noise[inside]).mean() == pytest.approx(0.25 * np.sqrt(2 / np.pi), rel=0.2)
+    # Under zero terminal SNR a strength of 1 leaves nothing of it.
+    _same(_draw(WANTED, edit="all"), _draw(WANTED))
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "flow_heun", "dpmpp_2s", "unipc_3", "lms_4", "dpmpp_2m_sde"])
+@pytest.mark.parametrize("edit", ["upper half", "upper half a little"])
+def test_what_the_mask_keeps_is_kept_to_the_byte(sampler, edit):
+    drawn = _draw(WANTED, sampler=sampler, edit=edit)
+    np.testing.assert_array_equal(drawn[:, 8:], np.broadcast_to(_picture()[8:], (5, 8, 16, 3)))
+    assert (drawn[:, :8] != _picture()[:8]).mean() > 0.5
+
+
+@pytest.mark.parametrize("values", [{"guidance_method": "apg"}, {"guidance_rescale": 0.7}])
+def test_other_guidance_acts_and_leaves_a_scale_of_one_alone(values):
+    drawn, plain = _draw(WANTED, **values), _draw(WANTED)
+    assert (drawn[2] != plain[2]).any()
+    _same(drawn[1], plain[1])

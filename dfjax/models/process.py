@@ -1,0 +1,137 @@
+"""The diffusion process that a config names: what trainer and sampler share between the mathematics and the network."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from dfjax import config as config_lib
+from dfjax.config import ConfigError
+from dfjax.diffusion import discrete, grids, prediction, samplers, solvers, timesteps
+from dfjax.diffusion.schedule import SCHEDULES, Schedule
+from dfjax.diffusion.weighting import Weighting
+from dfjax.models.denoiser import Denoiser
+
+Images = Float[Array, "batch height width channels"]
+Levels = Float[Array, "batch"]
+Ids = Int[Array, "batch tokens"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """Schedule, prediction, loss weight and density of t. Make it with :func:`make`, which refuses what cannot work."""
+
+    diffusion: config_lib.Diffusion
+    schedule: Schedule
+    weighting: Weighting
+
+    @property
+    def kind(self) -> str:
+        """What the network predicts."""
+        return self.diffusion.prediction
+
+    def snap(self, t: Levels) -> Levels:
+        """t, moved up to a level where the process has only so many."""
+        return discrete.snap(t, self.diffusion.discrete_steps) if self.diffusion.discrete_steps else t
+
+    def timesteps(self, u: Levels) -> Levels:
+        """Noise levels t in [0, 1] for training from even numbers u in (0, 1)."""
+        mean, std = self.diffusion.timestep_mean, self.diffusion.timestep_std
+        densities = {
+            "uniform": lambda: timesteps.uniform(u),
+            "logit_normal": lambda: timesteps.logit_normal(u, mean, std),
+            "log_normal": lambda: timesteps.log_normal(u, mean, std, self.schedule),
+            "mode": lambda: timesteps.mode(u, self.diffusion.timestep_mode),
+            "cosine_mapped": lambda: timesteps.cosine_mapped(u),
+        }
+        return self.snap(densities[self.diffusion.timesteps]())
+
+    def output(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, ids: Ids) -> Images:
+        """The network's prediction for noisy pictures z, which it sees at its own scale; float32."""
+        level = t[:, None, None, None]
+        alpha, sigma = self.schedule.alpha(level), self.schedule.sigma(level)
+        scale = prediction.input_scale(self.kind, self.schedule.frame, alpha, sigma, self.diffusion.data_std)
+        return denoiser.apply(params, scale * z, t, ids)
+
+    def denoised(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, ids: Ids) -> Images:
+        """The clean picture that the network's prediction stands for."""
+        level = t[:, None, None, None]
+        alpha, sigma = self.schedule.alpha(level), self.schedule.sigma(level)
+        output = self.output(denoiser, params, z, t, ids)
+        return prediction.to_x0(self.kind, output, z, alpha, sigma, self.diffusion.data_std)
+
+    def same_levels(self, other: "Process") -> bool:
+        """Whether t means the same noise level in both."""
+        keys = ("schedule", "shift", "zero_terminal", "discrete_steps")
+        return all(getattr(self.diffusion, key) == getattr(other.diffusion, key) for key in keys)
+
+
+def make(diffusion: config_lib.Diffusion) -> Process:
+    """The process of a config.
+
+    Raises:
+      ConfigError: its prediction leaves the picture undefined at an end of its schedule, or its schedule cannot be
+        rescaled.
+    """
+    try:
+        schedule = discrete.make(
+            diffusion.schedule,
+            shift=diffusion.shift,
+            zero_terminal=diffusion.zero_terminal,
+            steps=diffusion.discrete_steps,
+        )
+    except ValueError as error:
+        key = "discrete_steps" if "discrete steps" in str(error) else "zero_terminal"
+        raise ConfigError(f"config key 'diffusion.{key}': {error}; leave it out") from error
+    if not prediction.admitted(diffusion.prediction, schedule):
+        kinds = ", ".join(kind for kind in prediction.KINDS if prediction.admitted(kind, schedule))
+        names = ", ".join(name for name, plain in SCHEDULES.items() if not plain().ends_in_noise)
+        raise ConfigError(
+            f"config key 'diffusion.prediction': {diffusion.prediction!r} leaves the clean picture undefined at t = 1, "
+            f"where this {diffusion.schedule} schedule ends in pure noise (alpha = 0); use one of {kinds}, or a "
+            f"schedule that does not ({names}, without diffusion.zero_terminal)"
+        )
+    weighting = Weighting(
+        loss=diffusion.loss,
+        floor=diffusion.min_sigma,
+        data_std=diffusion.data_std,
+        min_snr_gamma=diffusion.min_snr_gamma,
+        sigmoid_bias=diffusion.sigmoid_bias,
+        p2_gamma=diffusion.p2_gamma,
+    )
+    return Process(diffusion, schedule, weighting)
+
+
+def solver(
+    process: Process, settings: config_lib.Sample, strength: float = 1.0
+) -> tuple[Float[np.ndarray, "steps_plus_1"], solvers.Table]:
+    """The time grid and the solver's table that the settings name.
+
+    Args:
+      strength: share of the steps to run, for editing, in (0, 1]; the grid starts in the middle below 1.
+
+    Raises:
+      ConfigError: more steps than noise levels, or a number that the sampler does not take.
+    """
+    ends = grids.Ends(settings.grid_min, settings.grid_max, settings.grid_rho)
+    try:
+        times = grids.make(settings.grid, process.schedule, settings.steps, ends, process.diffusion.discrete_steps)
+    except ValueError as error:
+        raise ConfigError(f"config key 'sample.steps': {error}") from error
+    # A negative eta is the sampler's own.
+    given = {"eta": settings.eta if settings.eta >= 0 else None, "churn": settings.churn or None}
+    takes = samplers.SAMPLERS[settings.sampler].option
+    for name, value in given.items():
+        if value is not None and name != takes:
+            others = ", ".join(key for key, sampler in samplers.SAMPLERS.items() if sampler.option == name)
+            raise ConfigError(
+                f"config key 'sample.{name}': the sampler {settings.sampler} takes none; leave it out, or use {others}"
+            )
+    times = grids.last_share(times, strength)
+    return times, samplers.table(settings.sampler, process.schedule, times, given.get(takes))
+
+
+def check(config: config_lib.Config) -> None:
+    """Raise ConfigError, in words, for a process or a sampler that cannot work."""
+    solver(make(config.diffusion), config.sample)
