@@ -1,6 +1,6 @@
 """How near each sampler and step grid comes to the exact solution, for its number of network calls.
 
-    python benchmarks/bench_samplers.py [--tasks=broad,deep] [--schedules=flow] [--peer] [--json=samplers.json]
+    python -m benchmarks.bench_samplers [--tasks=broad,deep] [--schedules=flow] [--peer] [--json=samplers.json]
 
 The data are mixtures of Gaussians, whose best denoiser is known, so that only the sampler errs. All schedules share one
 flow from noise to data; the reference follows it from the same noise by an eighth-order method at a tolerance of 1e-12.
@@ -147,7 +147,7 @@ def show(title: str, results: dict[int, dict]) -> None:
 def compare(title: str, own: dict, peer: dict) -> None:
     """A line for the best of each side, and their ratio: below 1, ours is nearer."""
     fixed = own[(*FIXED, ENDS[0].smallest)]
-    best, best_peer = min(own, key=own.get), min(peer, key=peer.get)
+    best, best_peer = min(own, key=lambda key: own[key]), min(peer, key=lambda key: peer[key])
     print(
         f"{title:34s}theirs {peer[best_peer]:.2e}  ours {own[best]:.2e} ({own[best] / peer[best_peer]:.2f})  "
         f"{' '.join(FIXED)} {fixed:.2e} ({fixed / peer[best_peer]:.2f})\n"

@@ -134,6 +134,9 @@ def run(
     scheduler.set_timesteps(steps)
     if len(scheduler.timesteps) > calls:
         return None
+    if hasattr(scheduler, "set_begin_index"):
+        # Else the first timestep is looked up, wrongly where two levels are rounded to it.
+        scheduler.set_begin_index(0)
     alpha, sigma = _levels(scheduler)
     state = torch.tensor(sigma[0] * noise)
     for call, timestep in enumerate(scheduler.timesteps):

@@ -94,10 +94,15 @@ def cosine() -> Schedule:
     def sine(t: Time) -> Time:
         return namespace(t).sin(np.pi / 2 * t)
 
+    def invert(ratio: Time) -> Time:
+        # By the smaller of the two sines: XLA rounds an arctangent by the array's size, and t must not depend on that.
+        xp = namespace(ratio)
+        length = xp.hypot(xp.ones_like(ratio), ratio)
+        angle = xp.where(ratio < 1.0, xp.arcsin(ratio / length), np.pi / 2 - xp.arcsin(1.0 / length))
+        return 2 / np.pi * angle
+
     # The sine of the complement, so that alpha(1) is 0 and not the rounding error of cos(pi / 2).
-    return Schedule(
-        "cosine", "vp", lambda t: sine(1.0 - t), sine, lambda ratio: 2 / np.pi * namespace(ratio).arctan(ratio)
-    )
+    return Schedule("cosine", "vp", lambda t: sine(1.0 - t), sine, invert)
 
 
 def _from_rate(name: str, integral: Elementwise, invert_integral: Elementwise) -> Schedule:

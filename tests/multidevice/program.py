@@ -5,6 +5,7 @@ python program.py DATA_FOLDER OUT_FOLDER
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 import sys
 
@@ -69,16 +70,21 @@ def _batch(config: config_lib.Config, mesh):
 
 
 def _levels(mesh) -> dict[str, jax.Array]:
-    """The noise levels of a global batch by each density, the index split over the mesh."""
-    levels = {}
-    for name in config_lib.FIELDS["diffusion.timesteps"].metadata["choices"]:
-        config = small.config(layouts.VALUES | {"diffusion.timesteps": name})
-        draw = jax.jit(
-            lambda index, config=config: step.draw(config, jnp.int32(NUMBER), jnp.int32(ATTEMPT), index, (1, 1, 1)).t,
-            in_shardings=mesh_lib.batch_sharding(mesh),
+    """The noise levels of a global batch by each density under each schedule, the index split over the mesh."""
+    choices = [config_lib.FIELDS[f"diffusion.{key}"].metadata["choices"] for key in ("timesteps", "schedule")]
+    configs = {
+        f"{density} {schedule}": small.config(
+            layouts.VALUES | {"diffusion.timesteps": density, "diffusion.schedule": schedule}
         )
-        levels[name] = draw(jnp.arange(config.train.batch_size, dtype=jnp.int32))
-    return levels
+        for density, schedule in itertools.product(*choices)
+    }
+
+    def draw(index):
+        number, attempt = jnp.int32(NUMBER), jnp.int32(ATTEMPT)
+        return {name: step.draw(config, number, attempt, index, (1, 1, 1)).t for name, config in configs.items()}
+
+    rows = jnp.arange(layouts.VALUES["train.batch_size"], dtype=jnp.int32)
+    return jax.jit(draw, in_shardings=mesh_lib.batch_sharding(mesh))(rows)
 
 
 def _state(network, optimizer, mesh):
