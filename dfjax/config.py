@@ -237,7 +237,7 @@ class Sample:
     grid_rho: float = _key(7.0, "rho of karras: larger steps less near the picture", low=1, high=100, resume=True)
     eta: float = _key(
         -1.0,
-        "noise of ddim, euler_ancestral and dpmpp_2m_sde: 0 none, 1 all; -1: the sampler's own (0, 1 and 1)",
+        "noise of ddim, euler_ancestral and dpmpp_2m_sde, from 0 (none) to 1 (all); -1: the sampler's own (0, 1 and 1)",
         low=-1,
         high=1,
         resume=True,
@@ -355,6 +355,8 @@ def _checked(key: str, value: Any) -> Any:
         )
     for number in value if isinstance(value, tuple) else (value,):
         # Written so that NaN, which compares false with everything, is refused too.
+        if isinstance(number, float) and number == float("inf"):
+            raise ConfigError(f"config key {key!r} must be finite")
         if (low is not None and not number >= low) or (high is not None and not number <= high):
             bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
             raise ConfigError(f"config key {key!r} must be {bounds}, not {number!r}")
@@ -396,6 +398,8 @@ def _check_together(config: Config) -> None:
             "config key 'sample.negative_prompt': it and sample.guide both say what guidance leads away from; "
             "leave one of them out"
         )
+    if -1 < config.sample.eta < 0:
+        raise ConfigError(f"config key 'sample.eta' must be from 0 to 1, or -1, not {config.sample.eta}")
     if len(set(config.optim.ema_stds)) != len(config.optim.ema_stds):
         raise ConfigError(f"config key 'optim.ema_stds' names a length twice: {config.optim.ema_stds}")
 

@@ -34,7 +34,7 @@ def denoise(schedule, z, t):
 
 def run(name: str, schedule, steps: int):
     """Points and, beside them, the states on the way (film) of ``steps`` steps of a sampler; and its network calls."""
-    times = grids.make("karras", schedule, steps)
+    times = grids.make("trailing", schedule, steps)
     table = samplers.table(name, schedule, times)
     noise = jax.random.normal(jax.random.key(0), (POINTS, 1, 1, 2))
 

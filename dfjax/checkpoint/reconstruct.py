@@ -16,6 +16,9 @@ from dfjax.diffusion import posthoc
 
 _log = logging.getLogger(__name__)
 
+# A profile that is off by half of itself is not the wanted average in any sense.
+_USELESS = 0.5
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -38,7 +41,7 @@ def reconstruct(room: Workdir, stds: Sequence[float], step: int | None = None) -
     newest snapshot's. An average that was made before is replaced.
 
     Raises:
-      CheckpointError: there is no snapshot, none at or after ``step``, or one is damaged.
+      CheckpointError: there is no snapshot, none at or after ``step``, one is damaged, or nothing near can be made.
     """
     room.require_checkpoint()
     with Snapshots(room.snapshots) as snapshots:
@@ -47,6 +50,12 @@ def reconstruct(room: Workdir, stds: Sequence[float], step: int | None = None) -
         stored = [posthoc.Average(number, std) for number in steps for std in lengths[number]]
         end = steps[-1] if step is None else step
         solved = {std: posthoc.weights(stored, posthoc.Average(end, std)) for std in stds}
+        for std, found in solved.items():
+            if found.residual > _USELESS:
+                raise CheckpointError(
+                    f"no average of length {std} at step {end} can be made of {len(steps)} snapshots: the nearest "
+                    f"is off by {100 * found.residual:.0f} %; choose a --step with a snapshot, or a longer --std"
+                )
         weights = {std: dict(zip(stored, found.values, strict=True)) for std, found in solved.items()}
         sums = _sums(snapshots, lengths, weights)
         config, tokenizer = snapshots.meta(steps[-1])["config"], snapshots.tokenizer(steps[-1])

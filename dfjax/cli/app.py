@@ -153,6 +153,14 @@ def refuse_rest(rest: list[str]) -> None:
         raise UsageError(f"what is {rest[0]!r}? Everything is given as --flag=value, with quotes around spaces")
 
 
+def check_length(name: str, std: float) -> None:
+    """Raise UsageError unless a flag is the length of an average that optim.ema_stds could have."""
+    bounds = config_lib.FIELDS["optim.ema_stds"].metadata
+    # Written so that NaN is refused too.
+    if not bounds["low"] <= std <= bounds["high"]:
+        raise UsageError(f"--{name}={std} is no length from {bounds['low']} to {bounds['high']}")
+
+
 def check_picture_path(path: str) -> None:
     """Raise UsageError, before any work is done, unless a picture can be written there."""
     from PIL import Image

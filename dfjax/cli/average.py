@@ -35,15 +35,11 @@ def main(rest: list[str]) -> None:
     app.refuse_rest(rest)
     import jax
 
-    from dfjax import config as config_lib
     from dfjax.checkpoint import reconstruct
     from dfjax.checkpoint.workdir import Workdir
 
-    bounds = config_lib.FIELDS["optim.ema_stds"].metadata
     for std in _STD.value:
-        # Written so that NaN is refused too.
-        if not bounds["low"] <= std <= bounds["high"]:
-            raise app.UsageError(f"--std={std} is no length from {bounds['low']} to {bounds['high']}")
+        app.check_length("std", std)
     # The work is the host's: no accelerator is taken from a run that trains.
     jax.config.update("jax_platforms", "cpu")
     made = reconstruct.reconstruct(Workdir(Path(_WORKDIR.value)), list(dict.fromkeys(_STD.value)), _STEP.value)

@@ -80,8 +80,12 @@ def main(rest: list[str]) -> None:
     from dfjax.parallel import mesh as mesh_lib
     from dfjax.sample import generate, restore
 
-    for path in filter(None, (_OUT.value, _FILM.value)):
+    for path in (_OUT.value, _FILM.value) if _FILM.value else (_OUT.value,):
         app.check_picture_path(path)
+    if _FILM.value and Path(_FILM.value).absolute() == Path(_OUT.value).absolute():
+        raise app.UsageError("--film and --out name one picture; give them two names")
+    if _AVERAGE.value is not None:
+        app.check_length("average", _AVERAGE.value)
     mesh = mesh_lib.make(config_lib.Mesh())
     trained = restore.load(_WORKDIR.value, mesh, _STEP.value, _AVERAGE.value)
     settings = _settings(trained.config)
@@ -155,8 +159,8 @@ def _edit(resolution: int):
     from dfjax.sample import generate
 
     if not _IMAGE.value:
-        for name, holder in (("mask", _MASK), ("strength", _STRENGTH)):
-            if holder.value:
+        for name, given in (("mask", _MASK.value), ("strength", _STRENGTH.value is not None)):
+            if given:
                 raise app.UsageError(f"--{name} changes a picture: name it with --image=PICTURE")
         return None
     strength = _STRENGTH.value if _STRENGTH.value is not None else 1.0 if _MASK.value else 0.6

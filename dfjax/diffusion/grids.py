@@ -32,7 +32,7 @@ def uniform(schedule: Schedule, steps: int, ends: Ends) -> Times:
 
 
 def trailing(schedule: Schedule, steps: int, ends: Ends) -> Times:
-    """Even in t from 1 to 0 (arXiv 2305.08891, table 2; the same as EDM's steps under the edm schedule)."""
+    """Even in t from 1 to 0 (arXiv 2305.08891, table 2; under the edm schedule EDM's steps with sigma_min = 0)."""
     return np.linspace(1.0, 0.0, steps + 1)
 
 
@@ -83,15 +83,20 @@ def make(name: str, schedule: Schedule, steps: int, ends: Ends = ENDS, discrete_
     """The times [steps + 1] of a grid, strictly falling from 1 to 0.
 
     Args:
-      discrete_steps: move each time up to the nearest of so many levels; 0: leave it.
+      discrete_steps: the schedule has so many levels, and none below the first; grids that are even in t are moved up
+        to the nearest. Others call the network between levels too, as is the custom. 0: continuous.
 
     Raises:
-      KeyError: there is no grid of that name. ValueError: two steps would fall on one level.
+      KeyError: there is no grid of that name. ValueError: two steps would fall on one level, or the ends are none.
     """
-    times = GRIDS[name](schedule, steps, ends)
     if discrete_steps:
+        lowest = float(schedule.ratio(np.asarray(1.0 / discrete_steps)))
+        ends = ends._replace(smallest=max(ends.smallest, lowest))
+    times = GRIDS[name](schedule, steps, ends)
+    if discrete_steps and name in ("uniform", "trailing"):
         times = np.append(discrete.snap(times[:-1], discrete_steps), 0.0)
-    if np.any(np.diff(times) >= 0):
+    # Written so that NaN is refused too.
+    if not np.all(np.diff(times) < 0):
         among = f"the {discrete_steps} levels of the schedule" if discrete_steps else "float64 times"
         raise ValueError(f"{steps} steps of the {name} grid are not all different among {among}: take fewer")
     return times
@@ -103,4 +108,5 @@ def last_share(times: Times, strength: float) -> Times:
     As SDEdit (arXiv 2108.01073), with the strength counted in steps, as is the custom.
     """
     steps = len(times) - 1
-    return times[steps - int(np.ceil(strength * steps - 1e-9)) :]
+    # Without the slack 0.3 of 10 steps would be 4.
+    return times[steps - max(int(np.ceil(strength * steps - 1e-9)), int(strength > 0)) :]

@@ -1,14 +1,14 @@
 """What a denoiser's output means, and how to turn one meaning into another.
 
 With z = alpha x + sigma eps, these quantities are linear in each other once z is known (d is the data's standard
-deviation, and n = sqrt(sigma^2 + alpha^2 d^2)):
+deviation, n = sqrt(sigma^2 + alpha^2 d^2), and m = sqrt(sigma^2 + alpha^2), which is 1 where variance is preserved):
 
 ======  ======================================  ======================================  =========================
 name    definition                              the clean picture x from it             source
 ======  ======================================  ======================================  =========================
 x0      x                                       x0                                      arXiv 2006.11239
 eps     eps                                     (z - sigma eps) / alpha                 arXiv 2006.11239
-v       alpha eps - sigma x                     (alpha z - sigma v) / (a^2 + s^2)       arXiv 2202.00512, app. D
+v       (alpha eps - sigma x) / m               (alpha z / m - sigma v) / m             arXiv 2202.00512, app. D
 flow    eps - x                                 (z - sigma u) / (alpha + sigma)         arXiv 2209.03003
 edm     (sigma x - alpha d^2 eps) / (d n)       (alpha d^2 z + sigma d n F) / n^2       arXiv 2206.00364, eq. 7
 ======  ======================================  ======================================  =========================
@@ -59,10 +59,14 @@ def to_x0(kind: str, value: Picture, z: Picture, alpha: Level, sigma: Level, dat
         norm = jnp.hypot(sigma, alpha * data_std)
         return (alpha * data_std**2 * z / norm + sigma * data_std * value) / norm
 
+    def from_v() -> Picture:
+        norm = jnp.hypot(alpha, sigma)
+        return (alpha * z / norm - sigma * value) / norm
+
     table = {
         "x0": lambda: value,
         "eps": lambda: (z - sigma * value) / alpha,
-        "v": lambda: (alpha * z - sigma * value) / (alpha**2 + sigma**2),
+        "v": from_v,
         "flow": lambda: (z - sigma * value) / (alpha + sigma),
         "edm": from_edm,
     }
@@ -78,7 +82,7 @@ def target(kind: str, x0: Picture, eps: Picture, alpha: Level, sigma: Level, dat
     table = {
         "x0": lambda: x0,
         "eps": lambda: eps,
-        "v": lambda: alpha * eps - sigma * x0,
+        "v": lambda: (alpha * eps - sigma * x0) / jnp.hypot(alpha, sigma),
         "flow": lambda: eps - x0,
         "edm": lambda: (sigma * x0 - alpha * data_std**2 * eps) / (data_std * jnp.hypot(sigma, alpha * data_std)),
     }
@@ -103,7 +107,7 @@ def sensitivity(kind: str, alpha: Level, sigma: Level, data_std: float = 0.5) ->
     table = {
         "x0": lambda: sigma,
         "eps": lambda: alpha,
-        "v": lambda: alpha**2 + sigma**2,
+        "v": lambda: jnp.hypot(alpha, sigma),
         "flow": lambda: alpha + sigma,
         "edm": lambda: jnp.hypot(sigma, alpha * data_std) / data_std,
     }

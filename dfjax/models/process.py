@@ -128,10 +128,23 @@ def solver(
             raise ConfigError(
                 f"config key 'sample.{name}': the sampler {settings.sampler} takes none; leave it out, or use {others}"
             )
-    times = grids.last_share(times, strength)
-    return times, samplers.table(settings.sampler, process.schedule, times, given.get(takes))
+    part = grids.last_share(times, strength)
+    if given["churn"]:
+        # It is over the whole run, of which this is a part.
+        given["churn"] *= (len(part) - 1) / (len(times) - 1)
+    return part, samplers.table(settings.sampler, process.schedule, part, given.get(takes))
 
 
 def check(config: config_lib.Config) -> None:
     """Raise ConfigError, in words, for a process or a sampler that cannot work."""
     solver(make(config.diffusion), config.sample)
+
+
+def check_guide(config: config_lib.Config, guide: config_lib.Config) -> None:
+    """Raise ConfigError unless one state means the same to a model and to the guide, by their configs."""
+    same_levels = make(config.diffusion).same_levels(make(guide.diffusion))
+    if not same_levels or config.data.resolution != guide.data.resolution:
+        raise ConfigError(
+            "config key 'sample.guide': a guide must have the model's own data.resolution and noise levels "
+            "(diffusion.schedule, shift, zero_terminal, discrete_steps); choose another"
+        )

@@ -12,7 +12,6 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, UInt8
 
 from dfjax import config as config_lib
-from dfjax.config import ConfigError
 from dfjax.models import process as process_lib
 from dfjax.models.denoiser import Denoiser
 from dfjax.parallel import mesh as mesh_lib
@@ -101,7 +100,7 @@ class Sampler:
           ConfigError: settings that cannot work, or a guide with other noise levels or pictures of another size.
         """
         if guide is not None:
-            _check_guide(guide, config, denoiser)
+            process_lib.check_guide(config, guide.config)
         shards = mesh.shape["data"] * mesh.shape["fsdp"]
         self.batch_size = -(-batch_size // shards) * shards
         self._tokenizer, self._mesh, self._guide, self._edit = tokenizer, mesh, guide, edit
@@ -175,16 +174,6 @@ class Sampler:
                 len(ids),
                 textwrap.shorten(self._tokenizer.decode(ids), 200),
             )
-
-
-def _check_guide(guide: Trained, config: config_lib.Config, denoiser: Denoiser) -> None:
-    """Raise ConfigError unless one state means the same to both networks."""
-    ours, theirs = process_lib.make(config.diffusion), process_lib.make(guide.config.diffusion)
-    if not ours.same_levels(theirs) or guide.denoiser.image_shape != denoiser.image_shape:
-        raise ConfigError(
-            "config key 'sample.guide': a guide must have the model's own data.resolution and noise levels "
-            "(diffusion.schedule, shift, zero_terminal, discrete_steps); choose another"
-        )
 
 
 def _put(value: np.ndarray, sharding: jax.sharding.NamedSharding) -> Array:

@@ -67,7 +67,8 @@ def _reconstructed(room: Workdir, mesh: Mesh, step: int | None, std: float) -> T
         step = steps[-1] if step is None else step
         config, tokenizer, denoiser, wanted = _described(made, step, mesh)
         params = made.read(step, {std: wanted})[std]
-    _log.info("loaded the average of length %s at step %d from %s", std, step, room.path)
+        residual = made.meta(step)["residual"]
+    _log.info("loaded the average of length %s at step %d from %s, residual %.1e", std, step, room.path, residual)
     return Trained(config, denoiser, tokenizer, params, step)
 
 

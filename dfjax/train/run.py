@@ -85,7 +85,10 @@ def parts(config: config_lib.Config) -> Parts:
     """Mesh, optimizer and data sets. Raises ConfigError or DataError for what cannot work; writes nothing."""
     process.check(config)
     if config.sample.guide:
-        Workdir(Path(config.sample.guide)).require_checkpoint()
+        guide = Workdir(Path(config.sample.guide))
+        newest = guide.require_checkpoint()
+        with Checkpoints(guide.checkpoints) as checkpoints:
+            process.check_guide(config, checkpoints.config(newest))
     mesh = mesh_lib.make(config.mesh)
     mesh_lib.check_divides(config, mesh)
     data = config.data

@@ -8,7 +8,9 @@ def outputs(x, eps, alpha, sigma, d) -> dict[str, np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):
         z, level = x + sigma / alpha * eps, sigma / alpha
         skip, out = d**2 / (level**2 + d**2), level * d / np.sqrt(level**2 + d**2)
-        return {"x0": x, "eps": eps, "v": alpha * eps - sigma * x, "flow": eps - x, "edm": (x - skip * z) / out}
+        # v is the velocity over the angle between picture and noise, of unit length under any scale of the two.
+        v = (alpha * eps - sigma * x) / np.sqrt(alpha**2 + sigma**2)
+        return {"x0": x, "eps": eps, "v": v, "flow": eps - x, "edm": (x - skip * z) / out}
 
 
 def weights(alpha, sigma, d, gamma=5.0, bias=0.0, p2_gamma=1.0, p2_k=1.0) -> dict[str, np.ndarray]:
@@ -17,8 +19,9 @@ def weights(alpha, sigma, d, gamma=5.0, bias=0.0, p2_gamma=1.0, p2_k=1.0) -> dic
     return {
         "x0": np.ones_like(snr),
         "eps": snr,
-        # v = (alpha z - (alpha^2 + sigma^2) x) / sigma at fixed z, and eps - x = (z - (alpha + sigma) x) / sigma.
-        "v": ((alpha**2 + sigma**2) / sigma) ** 2,
+        # At fixed z, v = (alpha z / m - m x) / sigma with m^2 = alpha^2 + sigma^2.
+        "v": (alpha**2 + sigma**2) / sigma**2,
+        # And eps - x = (z - (alpha + sigma) x) / sigma.
         "flow": ((alpha + sigma) / sigma) ** 2,
         "edm": (level**2 + d**2) / (level * d) ** 2,
         "snr": snr,

@@ -25,6 +25,15 @@ def test_every_choice_has_a_row(key):
     assert f"`{key}`" in PAGE
 
 
+def test_nothing_is_left_to_fill_in():
+    assert "HERE" not in PAGE
+    assert "TODO" not in PAGE
+
+
+def test_the_list_of_config_keys_is_the_schemas():
+    assert (DOCS / "config.md").read_text().split("```")[1].strip("\n") == config.describe()
+
+
 def test_every_key_that_is_named_exists():
     named = re.findall(r"`((?:diffusion|sample|optim|train)\.\w+)`", PAGE)
     assert named

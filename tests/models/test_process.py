@@ -73,6 +73,25 @@ def test_each_density_gives_levels_of_the_process(density, steps, name):
         assert len(np.unique(t)) == 64
 
 
+def test_every_number_of_the_loss_reaches_it():
+    numbers = {"min_snr_gamma": 3.0, "sigmoid_bias": -1.5, "p2_gamma": 0.5, "data_std": 0.7}
+    made = process.make(_diffusion(loss="p2", min_sigma=0.2, **numbers)).weighting
+    assert made == weighting.Weighting("p2", floor=0.2, **numbers)
+
+
+def test_churn_is_over_the_whole_run_of_which_an_edit_does_a_part():
+    made, settings = process.make(_diffusion(schedule="edm")), _sample(sampler="heun", steps=10, churn=2.0)
+    _, whole = process.solver(made, settings)
+    _, part = process.solver(made, settings, strength=0.5)
+    np.testing.assert_allclose(part.lift_noise, whole.lift_noise[5:])
+
+
+def test_a_discrete_process_is_not_sampled_below_its_first_level():
+    made = process.make(_diffusion(schedule="scaled_linear", discrete_steps=1000))
+    times, _ = process.solver(made, _sample(grid="karras", steps=50, grid_min=1e-3))
+    assert times[-2] == pytest.approx(1e-3)
+
+
 def test_edm_gives_the_network_inputs_of_unit_variance_at_every_level():
     diffusion = {"diffusion.schedule": "edm", "diffusion.prediction": "edm", "diffusion.data_std": 0.5}
     made = process.make(small.config(diffusion).diffusion)

@@ -1,5 +1,6 @@
 """The sampler: one program for every prompt, and each picture its own."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,6 +11,7 @@ from dfjax import config as config_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import generate, restore
 from dfjax.sample.generate import Edit, Request
+from dfjax.text import tokenizer as tokenizer_lib
 from tests import small
 
 WANTED = [
@@ -179,6 +181,19 @@ def test_a_guide_that_means_other_states_is_refused(values):
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
     with pytest.raises(config_lib.ConfigError, match=r"'sample\.guide': a guide must have"):
         generate.Sampler(network, config, small.tokenizer(), mesh, guide=_trained(0, values))
+
+
+def test_a_guide_reads_the_prompt_in_its_own_tokens():
+    guide = _trained(1)
+    other = tokenizer_lib.learn([caption[::-1] for caption in small.CAPTIONS], small.VOCAB, 8)
+    drawn = []
+    for tokenizer in (guide.tokenizer, other):
+        config, network = small.config(), small.denoiser()
+        mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
+        own = dataclasses.replace(guide, tokenizer=tokenizer)
+        sampler = generate.Sampler(network, config, small.tokenizer(), mesh, guide=own, batch_size=5)
+        drawn.append(sampler(small.params(network), WANTED, 0)[0])
+    assert (drawn[0][0] != drawn[1][0]).any()
 
 
 def test_a_guide_may_predict_something_else():

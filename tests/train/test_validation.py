@@ -53,3 +53,13 @@ def test_the_overall_loss_is_the_mean_over_eight_levels(ask):
 
 def test_neither_the_batch_size_nor_what_fills_the_last_batch_counts(ask):
     assert ask(0, 5)["validation/loss"] == pytest.approx(ask(0, 4)["validation/loss"], rel=1e-5)
+
+
+def test_levels_are_those_of_a_discrete_process():
+    """With two levels, all below the middle are the first, and the others pure noise."""
+    values = {"diffusion.discrete_steps": 2}
+    network, mesh = small.denoiser(values), mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
+    found = validation.make(network, small.config(values), mesh)(small.params(network, 0), _batches(5))
+    by_level = [value for name, value in found.items() if "t=" in name]
+    assert len(set(by_level[:4])) == len(set(by_level[4:])) == 1
+    assert by_level[0] != by_level[4]
