@@ -1,6 +1,6 @@
 """How near each sampler and step grid comes to the exact solution, for its number of network calls.
 
-    python -m benchmarks.bench_samplers [--tasks=broad,deep] [--schedules=flow] [--peer] [--json=samplers.json]
+    python benchmarks/bench_samplers.py [--tasks=broad,narrow,deep,line,wide] [--peer] [--json=samplers.json]
 
 The data are mixtures of Gaussians, whose best denoiser is known, so that only the sampler errs. All schedules share one
 flow from noise to data; the reference follows it from the same noise by an eighth-order method at a tolerance of 1e-12.
@@ -24,7 +24,7 @@ from scipy import integrate
 from dfjax.diffusion import discrete, grids, samplers
 from dfjax.diffusion.schedule import Schedule, namespace
 
-_TASKS = flags.DEFINE_list("tasks", None, "mixtures, by name; all by default")
+_TASKS = flags.DEFINE_list("tasks", ["broad"], "mixtures, by name")
 _SCHEDULES = flags.DEFINE_list("schedules", ["scaled_linear", "flow"], "noise schedules")
 _CALLS = flags.DEFINE_list("calls", ["5", "10", "20", "50", "100"], "numbers of network calls")
 _STARTS = flags.DEFINE_integer("starts", 1024, "noises to start from")
@@ -123,7 +123,7 @@ def ours(noising: Schedule, task: Mixture, calls: int) -> dict[tuple[str, str, f
 
 def theirs(schedule: str, task: Mixture, calls: int) -> dict[str, float]:
     """The error by scheduler and its settings."""
-    from benchmarks import diffusers_schedulers as peer
+    import diffusers_schedulers as peer
 
     errors = {}
     for choice in peer.TASKS[schedule]():
@@ -158,7 +158,7 @@ def compare(title: str, own: dict, peer: dict) -> None:
 def main(_: list[str]) -> None:
     jax.config.update("jax_enable_x64", True)
     written = []
-    for name in _TASKS.value or TASKS:
+    for name in _TASKS.value:
         task = mixture(*TASKS[name])
         for schedule in _SCHEDULES.value:
             noising = discrete.make(schedule, steps=1000)
