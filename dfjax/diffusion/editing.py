@@ -20,7 +20,7 @@ def noised(picture: Images, noise: Images, alpha: Scalar, sigma: Scalar) -> Imag
 def inpaint(denoise: Denoise, known: Images, mask: Masks) -> Denoise:
     """A denoiser that knows the picture outside the mask: x <- mask x + (1 - mask) known.
 
-    Each solver step is exact where the estimate does not change (see ``solvers``). So outside the mask the state is
+    Each solver step is exact where the estimate does not change (see ``tables``). So outside the mask the state is
     alpha x + sigma eps at each level, in agreement with what is drawn inside, and the known picture at the end:
     RePaint's replacement (arXiv 2201.09865, equation 8) without a hook in the sampler, many-step ones included.
 

@@ -1,7 +1,7 @@
 """Samplers by name, and the loop that runs a solver's table under ``lax.scan``.
 
 ``denoise(z, t) -> x`` is the denoised estimate at one noise level. Schedule, grid and table are made on the host;
-prompt, noise and guidance are the loop's own. Each table is in ``solvers``.
+prompt, noise and guidance are the loop's own. Tables are made in ``solvers`` and ``multistep``.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from dfjax.diffusion import solvers
+from dfjax.diffusion import multistep, solvers, tables
 from dfjax.diffusion.schedule import Schedule
-from dfjax.diffusion.solvers import Levels, Multistep, Table, TwoCalls
+from dfjax.diffusion.tables import Levels, Multistep, Table, TwoCalls
 
 Images = Float[Array, "batch height width channels"]
 Values = Float[Array, "memory batch height width channels"]
@@ -23,7 +23,7 @@ Noise = Callable[[Int[Array, ""]], Images]
 
 
 class Sampler(NamedTuple):
-    """A solver of ``solvers`` by the field's name.
+    """A solver by the field's name.
 
     ``make(levels, schedule, value)`` gives its table; ``option`` names the one number it takes (``eta`` or ``churn``)
     or is empty, and ``default`` is that number's.
@@ -45,20 +45,20 @@ SAMPLERS: dict[str, Sampler] = {
     "heun": Sampler(lambda grid, schedule, churn: solvers.heun(grid, schedule, churn), "churn", 0.0),
     "flow_heun": Sampler(lambda grid, schedule, _: solvers.flow_heun(grid)),
     "dpmpp_2s": Sampler(lambda grid, schedule, _: solvers.dpmpp_2s(grid, schedule)),
-    "dpmpp_2m": Sampler(lambda grid, schedule, _: solvers.unip(grid, 2)),
-    "dpmpp_3m": Sampler(lambda grid, schedule, _: solvers.unip(grid, 3)),
-    "dpmpp_2m_sde": Sampler(lambda grid, schedule, eta: solvers.dpmpp_2m_sde(grid, eta), "eta", 1.0),
-    "unip_2": Sampler(lambda grid, schedule, _: solvers.unip(grid, 2)),
-    "unip_3": Sampler(lambda grid, schedule, _: solvers.unip(grid, 3)),
-    "unipc_1": Sampler(lambda grid, schedule, _: solvers.unipc(grid, 1)),
-    "unipc_2": Sampler(lambda grid, schedule, _: solvers.unipc(grid, 2)),
-    "unipc_3": Sampler(lambda grid, schedule, _: solvers.unipc(grid, 3)),
-    "angle_3": Sampler(lambda grid, schedule, _: solvers.angle(grid, 3)),
-    "deis_2": Sampler(lambda grid, schedule, _: solvers.deis(grid, 2)),
-    "deis_3": Sampler(lambda grid, schedule, _: solvers.deis(grid, 3)),
-    "lms_2": Sampler(lambda grid, schedule, _: solvers.lms(grid, 2)),
-    "lms_3": Sampler(lambda grid, schedule, _: solvers.lms(grid, 3)),
-    "lms_4": Sampler(lambda grid, schedule, _: solvers.lms(grid, 4)),
+    "dpmpp_2m": Sampler(lambda grid, schedule, _: multistep.unip(grid, 2)),
+    "dpmpp_3m": Sampler(lambda grid, schedule, _: multistep.unip(grid, 3)),
+    "dpmpp_2m_sde": Sampler(lambda grid, schedule, eta: multistep.dpmpp_2m_sde(grid, eta), "eta", 1.0),
+    "unip_2": Sampler(lambda grid, schedule, _: multistep.unip(grid, 2)),
+    "unip_3": Sampler(lambda grid, schedule, _: multistep.unip(grid, 3)),
+    "unipc_1": Sampler(lambda grid, schedule, _: multistep.unipc(grid, 1)),
+    "unipc_2": Sampler(lambda grid, schedule, _: multistep.unipc(grid, 2)),
+    "unipc_3": Sampler(lambda grid, schedule, _: multistep.unipc(grid, 3)),
+    "angle_3": Sampler(lambda grid, schedule, _: multistep.angle(grid, 3)),
+    "deis_2": Sampler(lambda grid, schedule, _: multistep.deis(grid, 2)),
+    "deis_3": Sampler(lambda grid, schedule, _: multistep.deis(grid, 3)),
+    "lms_2": Sampler(lambda grid, schedule, _: multistep.lms(grid, 2)),
+    "lms_3": Sampler(lambda grid, schedule, _: multistep.lms(grid, 3)),
+    "lms_4": Sampler(lambda grid, schedule, _: multistep.lms(grid, 4)),
 }
 
 
@@ -71,7 +71,7 @@ def table(name: str, schedule: Schedule, times, option: float | None = None) -> 
     sampler = SAMPLERS[name]
     if option is not None and not sampler.option:
         raise ValueError(f"the sampler {name} takes neither eta nor churn")
-    return sampler.make(solvers.levels(schedule, times), schedule, sampler.default if option is None else option)
+    return sampler.make(tables.levels(schedule, times), schedule, sampler.default if option is None else option)
 
 
 def calls(table: Table) -> int:
@@ -128,7 +128,7 @@ def solve(
 
 
 def _multistep(row: Any, denoise: Denoise, z: Images, memory: Values, noise: Images | None) -> tuple[Images, Values]:
-    """One step, by its row of :class:`solvers.Multistep`."""
+    """One step, by its row of :class:`tables.Multistep`."""
     x = denoise(z, row.t)
     value = x if row.of_z is None else row.of_z * z + row.of_x * x
     if row.correct is not None:
@@ -140,7 +140,7 @@ def _multistep(row: Any, denoise: Denoise, z: Images, memory: Values, noise: Ima
 
 
 def _two_calls(row: Any, denoise: Denoise, z: Images, noise: Images | None) -> Images:
-    """One step, by its row of :class:`solvers.TwoCalls`."""
+    """One step, by its row of :class:`tables.TwoCalls`."""
     if noise is not None:
         z = row.lift * z + row.lift_noise * noise
     x = denoise(z, row.t)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from dfjax import config as config_lib
 from dfjax.config import ConfigError
-from dfjax.diffusion import discrete, grids, prediction, samplers, solvers, timesteps
+from dfjax.diffusion import discrete, grids, prediction, samplers, tables, timesteps
 from dfjax.diffusion.schedule import SCHEDULES, Schedule
 from dfjax.diffusion.weighting import Weighting
 from dfjax.models.denoiser import Denoiser
@@ -105,7 +105,7 @@ def make(diffusion: config_lib.Diffusion) -> Process:
 
 def solver(
     process: Process, settings: config_lib.Sample, strength: float = 1.0
-) -> tuple[Float[np.ndarray, "steps_plus_1"], solvers.Table]:
+) -> tuple[Float[np.ndarray, "steps_plus_1"], tables.Table]:
     """The time grid and the solver's table that the settings name.
 
     Args:

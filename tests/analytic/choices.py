@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dfjax.diffusion import discrete, prediction
-from dfjax.diffusion.solvers import Table
+from dfjax.diffusion.tables import Table
 
 # Each kind of schedule, with and without what the config adds to it.
 OPTIONS = {

@@ -9,7 +9,7 @@ import pytest
 
 from dfjax.diffusion import samplers
 from dfjax.diffusion.schedule import Schedule
-from dfjax.diffusion.solvers import Multistep, Table, TwoCalls
+from dfjax.diffusion.tables import Multistep, Table, TwoCalls
 from tests.analytic.choices import SCHEDULES, Levels, levels
 from tests.analytic.gaussian import MIXTURE
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dfjax.diffusion import grids, samplers
-from dfjax.diffusion.solvers import Table
+from dfjax.diffusion.tables import Table
 from tests.analytic.choices import SCHEDULES, Levels, discrete_steps, levels
 from tests.analytic.gaussian import GAUSSIAN, MIXTURE, Data
 

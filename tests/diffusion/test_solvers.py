@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dfjax.diffusion import grids, samplers, solvers
+from dfjax.diffusion import grids, multistep, samplers, tables
 from dfjax.diffusion.schedule import shifted
 from tests.analytic.choices import SCHEDULES
 
@@ -19,7 +19,7 @@ names = st.sampled_from(sorted(grids.GRIDS))
 
 
 def _levels(schedule, times):
-    grid = solvers.levels(schedule, times)
+    grid = tables.levels(schedule, times)
     return [value[:-1] for value in grid], [value[1:] for value in grid]
 
 
@@ -38,7 +38,7 @@ def test_a_step_takes_a_single_picture_from_level_to_level(choice, label, name, 
         assert column is None or (np.all(np.isfinite(column)) and len(column) == steps)
     (t, alpha, sigma), (_, alpha_end, sigma_end) = _levels(schedule, times)
     noise = np.zeros(steps)
-    if isinstance(table, solvers.Multistep):
+    if isinstance(table, tables.Multistep):
         np.testing.assert_array_equal(table.t, t)
         noise = noise if table.noise is None else table.noise
     else:
@@ -65,7 +65,7 @@ def test_the_network_is_called_as_often_as_is_said_and_not_at_the_clean_end(name
         table = samplers.table(sampler, schedule, times)
         assert samplers.calls(table) == expected.get(sampler, 7), sampler
         assert np.all(table.t > 0)
-        if isinstance(table, solvers.TwoCalls):
+        if isinstance(table, tables.TwoCalls):
             assert np.all(table.t_mid[table.change != 0] > 0)
 
 
@@ -102,5 +102,5 @@ def test_lagrange_weights_integrate_polynomials_exactly(order, rate, step, seed)
     density = np.exp(rate * (fine - end))
     for power in range(order):
         mean = np.trapezoid(density * fine**power, fine) / np.trapezoid(density, fine)
-        found = solvers.lagrange(nodes, start, end, rate) @ nodes**power
+        found = multistep.lagrange(nodes, start, end, rate) @ nodes**power
         np.testing.assert_allclose(found, mean, rtol=1e-6, atol=1e-6)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfjax.diffusion import discrete, grids, prediction, samplers, solvers
+from dfjax.diffusion import discrete, grids, prediction, samplers, tables
 from tests.analytic.gaussian import Mixture
 
 torch = pytest.importorskip("torch", reason="parity tests need PyTorch: pip install 'dfjax[parity]'")
@@ -269,7 +269,7 @@ def test_the_third_order_multistep_differs_by_half_of_one_term(name, monkeypatch
     scheduler.set_timesteps(10)
     theirs, times = _theirs(scheduler, "eps", noising, monkeypatch)
     table = samplers.table("dpmpp_3m", noising, times)
-    halved = _half_of_the_second_difference(table, solvers.levels(noising, times))
+    halved = _half_of_the_second_difference(table, tables.levels(noising, times))
     assert _difference(_ours(halved, noising, times), theirs) < 1e-4
     assert _difference(_ours(table, noising, times), theirs) > 1e-3
 
