@@ -229,7 +229,7 @@ class Sample:
         resume=True,
     )
     grid_min: float = _key(
-        0.02, "least sigma/alpha at which log_snr and karras call the network", low=1e-4, high=1, resume=True
+        0.02, "least sigma/alpha at which uniform, log_snr and karras call the network", low=1e-4, high=1, resume=True
     )
     grid_max: float = _key(
         80.0, "sigma/alpha that log_snr and karras take pure noise for, or the schedule's own", low=1, resume=True

@@ -73,7 +73,7 @@ LOSSES = ("constant", *prediction.KINDS, "snr", "min_snr", "truncated_snr", "sig
 
 
 def learned(loss: Float[Array, "batch"], log_variance: Float[Array, "batch"]) -> Float[Array, "batch"]:
-    """loss / e^u + u, with u learned over noise levels (EDM2, arXiv 2312.02696, equation 14).
+    """loss / e^u + u, with u learned over noise levels (EDM2, arXiv 2312.02696, equation 21).
 
     At its best u is the log of the level's mean loss: each level then pulls with the same force.
     """
