@@ -45,11 +45,20 @@ class Edit:
       picture: uint8 [height, width, 3] of the model's resolution.
       strength: share of the solver's steps to run, in (0, 1]; small keeps the picture.
       mask: float32 [height, width, 1], 1 where it is drawn anew and 0 where it stays as it is; None: all of it.
+
+    Raises:
+      ValueError: the strength is out of range, or the mask of another size.
     """
 
     picture: UInt8[np.ndarray, "height width channels"]
     strength: float
     mask: Float[np.ndarray, "height width 1"] | None = None
+
+    def __post_init__(self):
+        if not 0 < self.strength <= 1:
+            raise ValueError(f"the strength of an edit must be above 0 and at most 1, not {self.strength}")
+        if self.mask is not None and self.mask.shape != (*self.picture.shape[:2], 1):
+            raise ValueError(f"a mask {self.mask.shape} does not fit a picture {self.picture.shape}")
 
 
 def requests(

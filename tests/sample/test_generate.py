@@ -216,6 +216,13 @@ def test_the_strength_says_how_noisy_the_picture_is_to_begin_with():
     _same(_draw(WANTED, edit="all"), _draw(WANTED))
 
 
+def test_an_edit_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="strength of an edit must be above 0"):
+        Edit(_picture(), 0.0)
+    with pytest.raises(ValueError, match=r"a mask \(8, 16, 1\) does not fit"):
+        Edit(_picture(), 0.5, _upper_half()[:8])
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", "flow_heun", "dpmpp_2s", "unipc_3", "lms_4", "dpmpp_2m_sde"])
 @pytest.mark.parametrize("edit", ["upper half", "upper half a little"])
 def test_what_the_mask_keeps_is_kept_to_the_byte(sampler, edit):
