@@ -48,6 +48,7 @@ _FILM = flags.DEFINE_string("film", "", "also write a strip of the first picture
 
 _log = logging.getLogger(__name__)
 _FRAMES = 10
+_BOUNDS = {"lower_bound": "low", "upper_bound": "high"}
 
 
 def _define_settings() -> dict[str, flags.FlagHolder]:
@@ -63,7 +64,9 @@ def _define_settings() -> dict[str, flags.FlagHolder]:
         if field.name not in ("prompts", "guidance", "negative_prompt"):
             choices = f" ({', '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
             words = f"{field.metadata['doc']}{choices}; by default the run's sample.{field.name}"
-            holders[field.name] = define[type(field.default)](field.name, None, words)
+            numeric = isinstance(field.default, int | float)
+            bounds = {flag: field.metadata[end] for flag, end in _BOUNDS.items()} if numeric else {}
+            holders[field.name] = define[type(field.default)](field.name, None, words, **bounds)
     return holders
 
 

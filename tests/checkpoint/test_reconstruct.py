@@ -73,18 +73,20 @@ def test_it_is_the_snapshot_to_the_bit_at_its_length_and_step(std, step, room):
 
 def test_an_average_is_replaced_when_there_are_more_snapshots(room):
     held = (room.snapshots / "step_700").rename(room.path / "held")
-    (before,) = reconstruct(room, [0.07], step=650)
+    (before,) = reconstruct(room, [0.25], step=650)
     held.rename(room.snapshots / "step_700")
-    reconstruct(room, [0.07], step=700)
-    (after,) = reconstruct(room, [0.07], step=650)
+    reconstruct(room, [0.25], step=700)
+    (after,) = reconstruct(room, [0.25], step=650)
     assert after.residual < before.residual
-    assert _read(room, 0.07, 650)[1]["residual"] == after.residual
-    assert sorted(path.name for path in room.reconstructed(0.07).iterdir()) == ["step_650", "step_700"]
+    assert _read(room, 0.25, 650)[1]["residual"] == after.residual
+    assert sorted(path.name for path in room.reconstructed(0.25).iterdir()) == ["step_650", "step_700"]
 
 
 def test_what_cannot_be_made_is_refused_in_words(room, tmp_path):
     with pytest.raises(CheckpointError, match="no snapshot at or after step 801; choose a --step from 1 to 800"):
         reconstruct(room, [0.1], step=801)
+    with pytest.raises(CheckpointError, match=r"no average of length 0\.05 at step 10 can be made of 8 snapshots"):
+        reconstruct(room, [0.05], step=10)
     with pytest.raises(CheckpointError, match="does not exist: `dfjax train"):
         reconstruct(Workdir(tmp_path / "missing"), [0.1])
     (room.snapshots / "step_400" / "averages" / "_METADATA").unlink()
