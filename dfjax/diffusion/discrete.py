@@ -11,18 +11,22 @@ from dfjax.diffusion import schedule as schedule_lib
 from dfjax.diffusion.schedule import Schedule, Time, namespace
 
 
+class TooFewSteps(ValueError):
+    """So few discrete steps that a single one would add nearly all of the noise."""
+
+
 def betas(name: str, steps: int) -> Float[np.ndarray, "steps"]:
     """DDPM's betas for ``linear`` (arXiv 2006.11239, section 4) and Stable Diffusion's for ``scaled_linear``.
 
     At 1,000 steps they are the published ones; at others their sum is kept.
 
     Raises:
-      KeyError: the schedule is not made of betas. ValueError: with so few steps a beta would be above 1/2.
+      KeyError: the schedule is not made of betas. TooFewSteps: with so few a beta would be above 1/2.
     """
     first, last, power = {"linear": (1e-4, 0.02, 1), "scaled_linear": (0.00085, 0.012, 2)}[name]
     fewest = int(np.ceil(2000 * last))
     if steps < fewest:
-        raise ValueError(f"{steps} discrete steps are too few for the {name} schedule, which takes at least {fewest}")
+        raise TooFewSteps(f"{steps} discrete steps are too few for the {name} schedule, which takes at least {fewest}")
     return np.linspace(first ** (1 / power), last ** (1 / power), steps) ** power * (1000 / steps)
 
 
@@ -79,12 +83,12 @@ def make(name: str, *, shift: float = 1.0, zero_terminal: bool = False, steps: i
     """The schedule of that name: continuous, or with ``steps`` > 0 the one through DDPM's table of so many levels.
 
     Raises:
-      KeyError: there is none of that name. ValueError: it cannot be rescaled to zero terminal SNR, or has too few
-        steps for its betas.
+      KeyError: there is none of that name. TooFewSteps: too few for its betas. ValueError: it cannot be rescaled to
+        zero terminal SNR.
     """
-    plain = schedule_lib.SCHEDULES[name]()
-    if zero_terminal:
-        plain = schedule_lib.zero_terminal(plain)
     if steps and name in ("linear", "scaled_linear"):
-        plain = from_betas(name, betas(name, steps), zero_terminal)
-    return schedule_lib.shifted(plain, shift)
+        made = from_betas(name, betas(name, steps), zero_terminal)
+    else:
+        made = schedule_lib.SCHEDULES[name]()
+        made = schedule_lib.zero_terminal(made) if zero_terminal else made
+    return schedule_lib.shifted(made, shift)

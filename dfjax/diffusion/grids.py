@@ -83,8 +83,9 @@ def make(name: str, schedule: Schedule, steps: int, ends: Ends = ENDS, discrete_
     """The times [steps + 1] of a grid, strictly falling from 1 to 0.
 
     Args:
-      discrete_steps: the schedule has so many levels, and none below the first; grids that are even in t are moved up
-        to the nearest. Others call the network between levels too, as is the custom. 0: continuous.
+      discrete_steps: the schedule has so many levels: the smallest of ``ends`` is at least the first, and grids that
+        are even in t are moved up to the nearest. Others call the network between levels too, as is the custom, and
+        ``angle``, which has no ends, also below the first. 0: continuous.
 
     Raises:
       KeyError: there is no grid of that name. ValueError: two steps would fall on one level, or the ends are none.

@@ -38,9 +38,8 @@ def per_example(
       x0: clean pictures in [-1, 1]. eps: standard normal noise. t: noise levels in [0, 1].
       kind: of ``prediction.KINDS``.
     """
-    level = t[:, None, None, None]
-    alpha, sigma = schedule.alpha(level), schedule.sigma(level)
+    level = schedule.alpha(t), schedule.sigma(t)
+    alpha, sigma = (value[:, None, None, None] for value in level)
     output = denoise(alpha * x0 + sigma * eps, t).astype(eps.dtype)
     error = output - prediction.target(kind, x0, eps, alpha, sigma, weighting.data_std)
-    weight = weighting(kind, schedule.alpha(t), schedule.sigma(t))
-    return weight * jnp.mean(jnp.square(error), axis=(1, 2, 3))
+    return weighting(kind, *level) * jnp.mean(jnp.square(error), axis=(1, 2, 3))

@@ -47,17 +47,19 @@ class Process:
         }
         return self.snap(densities[self.diffusion.timesteps]())
 
+    def _scales(self, t: Levels) -> tuple[Array, Array]:
+        """Alpha and sigma at levels t, each [batch, 1, 1, 1], to multiply pictures with."""
+        return tuple(at(t)[:, None, None, None] for at in (self.schedule.alpha, self.schedule.sigma))
+
     def output(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, ids: Ids) -> Images:
         """The network's prediction for noisy pictures z, which it sees at its own scale; float32."""
-        level = t[:, None, None, None]
-        alpha, sigma = self.schedule.alpha(level), self.schedule.sigma(level)
+        alpha, sigma = self._scales(t)
         scale = prediction.input_scale(self.kind, self.schedule.frame, alpha, sigma, self.diffusion.data_std)
         return denoiser.apply(params, scale * z, t, ids)
 
     def denoised(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, ids: Ids) -> Images:
         """The clean picture that the network's prediction stands for."""
-        level = t[:, None, None, None]
-        alpha, sigma = self.schedule.alpha(level), self.schedule.sigma(level)
+        alpha, sigma = self._scales(t)
         output = self.output(denoiser, params, z, t, ids)
         return prediction.to_x0(self.kind, output, z, alpha, sigma, self.diffusion.data_std)
 
@@ -72,7 +74,7 @@ def make(diffusion: config_lib.Diffusion) -> Process:
 
     Raises:
       ConfigError: its prediction leaves the picture undefined at an end of its schedule, or its schedule cannot be
-        rescaled.
+        rescaled or has too few levels.
     """
     try:
         schedule = discrete.make(
@@ -81,9 +83,10 @@ def make(diffusion: config_lib.Diffusion) -> Process:
             zero_terminal=diffusion.zero_terminal,
             steps=diffusion.discrete_steps,
         )
+    except discrete.TooFewSteps as error:
+        raise ConfigError(f"config key 'diffusion.discrete_steps': {error}; leave it out") from error
     except ValueError as error:
-        key = "discrete_steps" if "discrete steps" in str(error) else "zero_terminal"
-        raise ConfigError(f"config key 'diffusion.{key}': {error}; leave it out") from error
+        raise ConfigError(f"config key 'diffusion.zero_terminal': {error}; leave it out") from error
     if not prediction.admitted(diffusion.prediction, schedule):
         kinds = ", ".join(kind for kind in prediction.KINDS if prediction.admitted(kind, schedule))
         names = ", ".join(name for name, plain in SCHEDULES.items() if not plain().ends_in_noise)

@@ -55,10 +55,11 @@ def make(
             return loss_lib.gaussian(keys, denoiser.image_shape)
 
         denoise = bind(parameters, rows)
-        state = sigma[0] * fresh("sample")
+        noise = fresh("sample")
+        state = sigma[0] * noise
         if strength is not None:
-            known = jnp.broadcast_to(images.to_unit(whole["picture"]), state.shape)
-            state = editing.noised(known, fresh("sample"), alpha[0], sigma[0])
+            known = jnp.broadcast_to(images.to_unit(whole["picture"]), noise.shape)
+            state = editing.noised(known, noise, alpha[0], sigma[0])
             if masked:
                 denoise = editing.inpaint(denoise, known, whole["mask"])
         picture, frames = samplers.solve(table, denoise, state, lambda step: fresh("sample_step", step), film=film)
