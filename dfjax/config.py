@@ -41,7 +41,8 @@ def _key(
 @dataclasses.dataclass(frozen=True)
 class Data:
     name: str = _key(
-        "emoji_captions", "TFDS data set, `name` or `name/config`, with an image and a text or label feature"
+        "emoji_captions",
+        "TFDS data set, `name` or `name/config`, with an image and a text or label feature; synthetic: random numbers",
     )
     dir: str = _key("", "folder of prepared TFDS data; empty: $TFDS_DATA_DIR, else ~/tensorflow_datasets", resume=True)
     split: str = _key("train", "split to train on")
@@ -50,6 +51,10 @@ class Data:
     image_key: str = _key("", "image feature; empty: the only one")
     text_key: str = _key("", "text or class-label feature; empty: the only one")
     resolution: int = _key(32, "side of the square training pictures, pixels", low=8, high=4096)
+    latent_channels: int = _key(
+        0, "channels of an encoder's latents, which then stand for the pictures; 0: pixels", low=0, high=256
+    )
+    latent_reduction: int = _key(8, "side of the picture over the side of its latents", low=1, high=64)
     flip: bool = _key(False, "mirror half of the pictures left to right")
     vary_captions: bool = _key(
         False, "say the same caption in several ways (with and without its style, 'a picture of ...')"
@@ -67,10 +72,18 @@ class Text:
     vocab_size: int = _key(1024, "most pieces the tokenizer may learn, 256 bytes included", low=300, high=256_000)
     max_tokens: int = _key(16, "tokens per caption; longer ones are cut, with a warning", low=2, high=4096)
     depth: int = _key(1, "transformer layers of the text tower", low=0, high=64)
+    features: int = _key(
+        0, "channels of a frozen encoder's features, which then stand for the captions; 0: own tower", low=0, high=65536
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
+    name: str = _key(
+        "transformer",
+        "network: one stream of text and image tokens, or MMDiT's two, over frozen text features",
+        choices=("transformer", "mmdit"),
+    )
     width: int = _key(384, "channels of the residual stream", low=8, high=65536)
     depth: int = _key(8, "transformer layers over text and image tokens", low=1, high=256)
     heads: int = _key(6, "attention heads; width / heads must be a multiple of 4", low=1, high=512)
@@ -78,7 +91,16 @@ class Model:
     overlap: bool = _key(True, "patches overlap by half a patch on each side, so that no seams show")
     mlp_ratio: float = _key(2.75, "hidden channels of the gated MLP over width", low=0.1, high=16)
     remat: str = _key(
-        "none", "activations to recompute in the backward pass", choices=("none", "dots", "full"), resume=True
+        "none",
+        "what the backward pass computes again: nothing, attention scores, all but matrix products, or whole layers",
+        choices=("none", "attention", "dots", "full"),
+        resume=True,
+    )
+    attention: str = _key(
+        "auto",
+        "kernel of attention: plain XLA, cuDNN's flash on NVIDIA GPUs, splash on TPUs; auto: the platform's own",
+        choices=("auto", "xla", "cudnn", "splash"),
+        resume=True,
     )
     dtype: str = _key("float32", "compute type; parameters stay float32", choices=("float32", "bfloat16"))
     unroll: int = _key(
@@ -141,12 +163,13 @@ class Diffusion:
 
 @dataclasses.dataclass(frozen=True)
 class Optim:
-    learning_rate: float = _key(1e-3, "peak learning rate of AdamW", low=0)
+    name: str = _key("adamw", "optimizer", choices=("adamw", "adafactor", "lion", "muon"))
+    learning_rate: float = _key(1e-3, "peak learning rate", low=0)
     warmup_steps: int = _key(100, "steps of linear warm-up", low=0)
     decay: str = _key("linear", "shape of the learning rate's decay to 0", choices=("none", "linear", "cosine"))
     decay_fraction: float = _key(0.4, "last share of train.num_steps over which it decays", low=0, high=1)
     weight_decay: float = _key(0.0, "decoupled weight decay on matrices", low=0)
-    beta2: float = _key(0.99, "decay rate of AdamW's second moment (beta1 is 0.9)", low=0, high=1)
+    beta2: float = _key(0.99, "decay rate of the second moment, of Lion's one moment (beta1 is 0.9)", low=0, high=1)
     clip_norm: float = _key(1.0, "global norm at which gradients are clipped; 0: never", low=0)
     ema_decay: float = _key(0.999, "decay of the averaged weights per step, after a warm-up", low=0, high=1)
     ema_stds: tuple[float, ...] = _key(
@@ -181,6 +204,12 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
+    replica: int = _key(
+        1,
+        "groups of devices, one or more a slice, that share gradients over the data-centre network",
+        low=-1,
+        resume=True,
+    )
     data: int = _key(
         -1, "devices over which the batch is split, parameters copied; -1: what is left", low=-1, resume=True
     )
@@ -188,6 +217,7 @@ class Mesh:
     tensor: int = _key(
         1, "devices over which heads and hidden channels are split; -1: what is left", low=-1, resume=True
     )
+    context: int = _key(1, "devices over which tokens are split; -1: what is left", low=-1, resume=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -386,6 +416,7 @@ def _check_together(config: Config) -> None:
             f"{train.batch_size}; "
             f"try --config.train.accumulation={_nearest_divisor(train.batch_size, train.accumulation)}"
         )
+    _check_inputs(config)
     interval = config.sample.guidance_interval
     if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
         raise ConfigError(
@@ -402,6 +433,36 @@ def _check_together(config: Config) -> None:
         raise ConfigError(f"config key 'sample.eta' must be from 0 to 1, or -1, not {config.sample.eta}")
     if len(set(config.optim.ema_stds)) != len(config.optim.ema_stds):
         raise ConfigError(f"config key 'optim.ema_stds' names a length twice: {config.optim.ema_stds}")
+
+
+def _check_inputs(config: Config) -> None:
+    """Refuse a network whose inputs no data set gives."""
+    data, features = config.data, config.text.features
+    if (config.model.name == "mmdit") != bool(features):
+        raise ConfigError(
+            f"config key 'text.features': the network {config.model.name!r} takes "
+            + (
+                "a frozen encoder's features; try --config.text.features=4096"
+                if not features
+                else "token ids; try --config.text.features=0"
+            )
+        )
+    if data.latent_channels and data.resolution % (data.latent_reduction * config.model.patch):
+        unit = data.latent_reduction * config.model.patch
+        raise ConfigError(
+            f"config key 'data.resolution': {data.resolution} is no multiple of data.latent_reduction x model.patch "
+            f"= {unit}; try --config.data.resolution={round(data.resolution / unit) * unit or unit}"
+        )
+    if data.name == "synthetic":
+        if data.validation_split:
+            raise ConfigError(
+                "config key 'data.validation_split': synthetic data has no splits; try --config.data.validation_split="
+            )
+    elif features or data.latent_channels:
+        raise ConfigError(
+            f"config key 'data.name': {data.name!r} gives pictures and captions, not latents or features, which are "
+            "not read from disk yet; try --config.data.name=synthetic --config.data.validation_split="
+        )
 
 
 def _nearest_divisor(number: int, wish: int) -> int:

@@ -1,4 +1,4 @@
-"""The pieces of the transformer: linear layers, attention with rotary positions, gated MLP, embeddings."""
+"""The pieces of the transformers: linear layers, attention with rotary positions, gated MLP, embeddings."""
 
 import math
 
@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
+
+from dfjax.models.layout import Heads, Layout
 
 Tokens = Float[Array, "batch tokens width"]
 
@@ -66,20 +68,6 @@ def rotate(
     return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
 
 
-def attend(
-    query: Float[Array, "batch tokens heads head"],
-    key: Float[Array, "batch tokens heads head"],
-    value: Float[Array, "batch tokens heads head"],
-    mask: Bool[Array, "batch tokens"] | None,
-) -> Float[Array, "batch tokens heads head"]:
-    """Softmax attention, float32 softmax; ``mask`` is False where a key is padding."""
-    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32) / math.sqrt(query.shape[-1])
-    if mask is not None:
-        scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
-
-
 class Attention(nnx.Module):
     """Self-attention with rotary positions, normalised queries and keys (arXiv 2302.05442), a learned gain per head."""
 
@@ -91,16 +79,25 @@ class Attention(nnx.Module):
         self.out = linear(width, width, rngs=rngs, dtype=dtype)
         self.gain = nnx.Param(jnp.ones((heads, 1), jnp.float32))
 
-    def __call__(
-        self, x: Tokens, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"] | None
-    ) -> Tokens:
+    def heads_of(self, x: Tokens, angles: Float[Array, "tokens half"] | None) -> tuple[Heads, Heads, Heads]:
+        """Queries, keys and values of tokens at rotary ``angles`` (None: not turned)."""
         query, key, value = (
             layer(x).reshape(*x.shape[:2], self.heads, -1) for layer in (self.query, self.key, self.value)
         )
         # Unit root mean square times sqrt(head width) in the product: the gain sets the softmax's temperature.
-        query = rotate(rms(query) * self.gain[...].astype(query.dtype), angles)
-        key = rotate(rms(key), angles)
-        return self.out(attend(query, key, value, mask).reshape(x.shape))
+        query, key = rms(query) * self.gain[...].astype(query.dtype), rms(key)
+        return (query, key, value) if angles is None else (rotate(query, angles), rotate(key, angles), value)
+
+    def merged(self, heads: Heads) -> Tokens:
+        """What attention gave, back in the residual stream's channels."""
+        return self.out(heads.reshape(*heads.shape[:2], -1))
+
+    def __call__(
+        self, x: Tokens, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"], layout: Layout
+    ) -> Tokens:
+        query, key, value = self.heads_of(x, angles)
+        (out,) = layout.attend((query,), (key,), (value,), (mask,))
+        return self.merged(out)
 
 
 class GatedMlp(nnx.Module):
@@ -113,3 +110,16 @@ class GatedMlp(nnx.Module):
 
     def __call__(self, x: Tokens) -> Tokens:
         return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+
+
+class LogVariance(nnx.Module):
+    """u(t), the log of a noise level's mean loss: one linear layer on the level, used in training only (EDM2).
+
+    arXiv 2312.02696, appendix B.3. It starts at 0.
+    """
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.out = linear(128, 1, rngs=rngs, dtype=jnp.float32, zero=True)
+
+    def __call__(self, t: Float[Array, "batch"]) -> Float[Array, "batch"]:
+        return self.out(fourier(t, 128))[:, 0]

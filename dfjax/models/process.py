@@ -4,18 +4,17 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from dfjax import config as config_lib
 from dfjax.config import ConfigError
 from dfjax.diffusion import discrete, grids, prediction, samplers, tables, timesteps
 from dfjax.diffusion.schedule import SCHEDULES, Schedule
 from dfjax.diffusion.weighting import Weighting
-from dfjax.models.denoiser import Denoiser
+from dfjax.models.denoiser import Caption, Denoiser
 
 Images = Float[Array, "batch height width channels"]
 Levels = Float[Array, "batch"]
-Ids = Int[Array, "batch tokens"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +50,16 @@ class Process:
         """Alpha and sigma at levels t, each [batch, 1, 1, 1], to multiply pictures with."""
         return tuple(at(t)[:, None, None, None] for at in (self.schedule.alpha, self.schedule.sigma))
 
-    def output(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, ids: Ids) -> Images:
+    def output(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, caption: Caption) -> Images:
         """The network's prediction for noisy pictures z, which it sees at its own scale; float32."""
         alpha, sigma = self._scales(t)
         scale = prediction.input_scale(self.kind, self.schedule.frame, alpha, sigma, self.diffusion.data_std)
-        return denoiser.apply(params, scale * z, t, ids)
+        return denoiser.apply(params, scale * z, t, caption)
 
-    def denoised(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, ids: Ids) -> Images:
+    def denoised(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, caption: Caption) -> Images:
         """The clean picture that the network's prediction stands for."""
         alpha, sigma = self._scales(t)
-        output = self.output(denoiser, params, z, t, ids)
+        output = self.output(denoiser, params, z, t, caption)
         return prediction.to_x0(self.kind, output, z, alpha, sigma, self.diffusion.data_std)
 
     def same_levels(self, other: "Process") -> bool:

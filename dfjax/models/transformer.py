@@ -14,15 +14,21 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from dfjax.models import patches
-from dfjax.models.layers import Attention, GatedMlp, Tokens, axial_angles, fourier, line_angles, linear, rms
+from dfjax.models.layers import (
+    Attention,
+    GatedMlp,
+    LogVariance,
+    Tokens,
+    axial_angles,
+    fourier,
+    line_angles,
+    linear,
+    rms,
+)
+from dfjax.models.layout import ONE_DEVICE, Layout
+from dfjax.models.stack import run_stack, stack
 
 Images = Float[Array, "batch height width channels"]
-
-_REMAT = {
-    "none": None,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-    "full": jax.checkpoint_policies.nothing_saveable,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +50,7 @@ class TransformerShape:
     unroll: int
     learned_variance: bool = False
     channels: int = 3
+    layout: Layout = ONE_DEVICE
 
     @property
     def hidden(self) -> int:
@@ -59,10 +66,9 @@ class TextBlock(nnx.Module):
         self.attention = Attention(shape.width, shape.heads, dtype=dtype, rngs=rngs)
         self.mlp = GatedMlp(shape.width, shape.hidden, dtype=dtype, rngs=rngs)
 
-    def __call__(
-        self, x: Tokens, condition: None, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"]
-    ) -> Tokens:
-        x = x + self.attention(rms(x), angles, mask)
+    def __call__(self, x: Tokens, angles: Float[Array, "tokens half"], mask: Bool[Array, "batch tokens"]) -> Tokens:
+        # Plain attention: captions are short, and kernels want long rows.
+        x = x + self.attention(rms(x), angles, mask, ONE_DEVICE)
         return x + self.mlp(rms(x))
 
 
@@ -74,6 +80,7 @@ class DenoiserBlock(nnx.Module):
         self.modulation = linear(shape.width, 6 * shape.width, rngs=rngs, dtype=dtype, bias=True, zero=True)
         self.attention = Attention(shape.width, shape.heads, dtype=dtype, rngs=rngs)
         self.mlp = GatedMlp(shape.width, shape.hidden, dtype=dtype, rngs=rngs)
+        self.layout = shape.layout
 
     def __call__(
         self,
@@ -83,33 +90,16 @@ class DenoiserBlock(nnx.Module):
         mask: Bool[Array, "batch tokens"],
     ) -> Tokens:
         scale1, shift1, gate1, scale2, shift2, gate2 = jnp.split(self.modulation(condition)[:, None], 6, axis=-1)
-        x = x + gate1 * self.attention(rms(x) * (1 + scale1) + shift1, angles, mask)
-        return x + gate2 * self.mlp(rms(x) * (1 + scale2) + shift2)
+        x = x + gate1 * self.attention(rms(x) * (1 + scale1) + shift1, angles, mask, self.layout)
+        return self.layout.tokens(x + gate2 * self.mlp(rms(x) * (1 + scale2) + shift2))
 
 
-def stack(
-    block: type[TextBlock] | type[DenoiserBlock], shape: TransformerShape, depth: int, rngs: nnx.Rngs
-) -> nnx.Module:
-    """``depth`` blocks as one module whose parameters have a leading axis of layers."""
-
-    @nnx.split_rngs(splits=depth)
-    @nnx.vmap(in_axes=0, out_axes=0)
-    def make(rngs: nnx.Rngs):
-        return block(shape, rngs=rngs)
-
-    return make(rngs)
+def _block(kind: type[TextBlock] | type[DenoiserBlock], shape: TransformerShape, rngs: nnx.Rngs) -> nnx.Module:
+    return kind(shape, rngs=rngs)
 
 
-def run_stack(stacked: nnx.Module, shape: TransformerShape, x: Tokens, *inputs) -> Tokens:
-    """Scan the layers of :func:`stack` over x: one layer is compiled, whatever the depth."""
-    graph, parameters = nnx.split(stacked)
-
-    def layer(x: Tokens, parameters: nnx.State) -> tuple[Tokens, None]:
-        return nnx.merge(graph, parameters)(x, *inputs), None
-
-    if shape.remat != "none":
-        layer = jax.checkpoint(layer, policy=_REMAT[shape.remat], prevent_cse=False)
-    return jax.lax.scan(layer, x, parameters, unroll=shape.unroll)[0]
+def _run(blocks: nnx.Module, shape: TransformerShape, x: Tokens, *inputs) -> Tokens:
+    return run_stack(blocks, x, *inputs, remat=shape.remat, unroll=shape.unroll, layout=shape.layout)
 
 
 class TextTower(nnx.Module):
@@ -121,7 +111,8 @@ class TextTower(nnx.Module):
         self.embedding = nnx.Embed(
             shape.vocab_size, shape.width, embedding_init=init, param_dtype=jnp.float32, rngs=rngs
         )
-        self.blocks = stack(TextBlock, shape, shape.text_depth, rngs) if shape.text_depth else None
+        block = functools.partial(_block, TextBlock, shape)
+        self.blocks = stack(block, shape.text_depth, rngs) if shape.text_depth else None
 
     def __call__(
         self, ids: Int[Array, "batch tokens"], mask: Bool[Array, "batch tokens"]
@@ -129,22 +120,9 @@ class TextTower(nnx.Module):
         x = self.embedding(ids).astype(self.shape.dtype)
         if self.blocks is not None:
             angles = line_angles(ids.shape[1], self.shape.width // self.shape.heads)
-            x = run_stack(self.blocks, self.shape, x, None, angles, mask)
+            x = _run(self.blocks, self.shape, x, angles, mask)
         weight = mask[..., None].astype(x.dtype)
         return x, jnp.sum(x * weight, axis=1) / jnp.sqrt(jnp.maximum(jnp.sum(weight, axis=1), 1.0))
-
-
-class LogVariance(nnx.Module):
-    """u(t), the log of a noise level's mean loss: one linear layer on the level, used in training only (EDM2).
-
-    arXiv 2312.02696, appendix B.3. It starts at 0.
-    """
-
-    def __init__(self, *, rngs: nnx.Rngs):
-        self.out = linear(128, 1, rngs=rngs, dtype=jnp.float32, zero=True)
-
-    def __call__(self, t: Float[Array, "batch"]) -> Float[Array, "batch"]:
-        return self.out(fourier(t, 128))[:, 0]
 
 
 class Transformer(nnx.Module):
@@ -159,7 +137,7 @@ class Transformer(nnx.Module):
         self.time_in = make(256, shape.width)
         self.time_out = make(shape.width, shape.width)
         self.pooled = make(shape.width, shape.width)
-        self.blocks = stack(DenoiserBlock, shape, shape.depth, rngs)
+        self.blocks = stack(functools.partial(_block, DenoiserBlock, shape), shape.depth, rngs)
         self.final = make(shape.width, 2 * shape.width, zero=True)
         self.patch_out = make(shape.width, values, zero=True)
         self.log_variance = LogVariance(rngs=rngs) if shape.learned_variance else None
@@ -183,7 +161,7 @@ class Transformer(nnx.Module):
         x = jnp.concatenate([text, image.reshape(*image.shape[:1], rows * columns, shape.width)], axis=1)
         mask = jnp.pad(text_mask, ((0, 0), (0, rows * columns)), constant_values=True)
         angles = axial_angles(rows, columns, shape.width // shape.heads, prefix=ids.shape[1])
-        x = run_stack(self.blocks, shape, x, condition, angles, mask)[:, ids.shape[1] :]
+        x = _run(self.blocks, shape, shape.layout.tokens(x), condition, angles, mask)[:, ids.shape[1] :]
 
         scale, shift = jnp.split(self.final(condition)[:, None], 2, axis=-1)
         out = self.patch_out(rms(x) * (1 + scale) + shift).reshape(*image.shape[:3], -1)

@@ -5,63 +5,115 @@ import math
 from collections.abc import Sequence
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from dfjax import config as config_lib
 
 _log = logging.getLogger(__name__)
 
-AXES = ("data", "fsdp", "tensor")
-# The batch is split over both: fsdp is data parallelism whose parameters are split too.
-BATCH = PartitionSpec(("data", "fsdp"))
+# From the slowest network to the fastest use: replica spans slices, over the data-centre network; context and tensor
+# talk most, and get neighbours.
+AXES = ("replica", "data", "fsdp", "tensor", "context")
+# The batch is split over these: fsdp is data parallelism whose parameters are split too.
+BATCH_AXES = ("replica", "data", "fsdp")
+BATCH = PartitionSpec(BATCH_AXES)
 
 
 def make(sizes: config_lib.Mesh, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A mesh of the axes in AXES over ``devices`` (all of them by default); at most one size may be -1.
 
+    Of devices in several slices, each slice holds whole replicas: only ``replica`` crosses the network between them.
+
     Raises:
-      ConfigError: the sizes do not multiply to the number of devices, naming sizes that do.
+      ConfigError: the sizes do not multiply to the number of devices, or replicas do not divide over the slices,
+        naming sizes that do.
     """
     devices = list(jax.devices() if devices is None else devices)
-    wanted = [getattr(sizes, axis) for axis in AXES]
-    free = [axis for axis, size in zip(AXES, wanted, strict=True) if size == -1]
-    if len(free) > 1 or 0 in wanted:
-        raise config_lib.ConfigError(
-            f"config section 'mesh': one size may be -1 and none 0, not {dict(zip(AXES, wanted, strict=True))}"
-        )
-    fixed = math.prod(size for size in wanted if size != -1)
+    wanted = {axis: getattr(sizes, axis) for axis in AXES}
+    free = [axis for axis, size in wanted.items() if size == -1]
+    if len(free) > 1 or 0 in wanted.values():
+        raise config_lib.ConfigError(f"config section 'mesh': one size may be -1 and none 0, not {wanted}")
+    slices = len({getattr(device, "slice_index", 0) or 0 for device in devices})
+    fixed = math.prod(size for size in wanted.values() if size != -1)
     if len(devices) % fixed or (not free and fixed != len(devices)):
+        others = " ".join(f"--config.mesh.{axis}=1" for axis in AXES[2:])
         raise config_lib.ConfigError(
-            f"config section 'mesh': {' x '.join(f'{a}={s}' for a, s in zip(AXES, wanted, strict=True))} does not make "
-            f"{len(devices)} devices; try --config.mesh.data=-1 --config.mesh.fsdp=1 --config.mesh.tensor=1"
+            f"config section 'mesh': {' x '.join(f'{a}={s}' for a, s in wanted.items())} does not make "
+            f"{len(devices)} devices; try --config.mesh.data=-1 --config.mesh.replica={slices} {others}"
         )
-    shape = tuple(len(devices) // fixed if size == -1 else size for size in wanted)
-    mesh = jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    shape = tuple(len(devices) // fixed if size == -1 else size for size in wanted.values())
+    mesh = _over_slices(shape, devices, slices) if slices > 1 else _in_one(shape, devices)
     _log.info("mesh: %s over %d %s device(s)", dict(mesh.shape), len(devices), devices[0].platform)
     return mesh
 
 
+def _in_one(shape: tuple[int, ...], devices: Sequence[jax.Device]) -> Mesh:
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+
+
+def _over_slices(shape: tuple[int, ...], devices: Sequence[jax.Device], slices: int) -> Mesh:
+    replicas = shape[0]
+    if replicas % slices:
+        raise config_lib.ConfigError(
+            f"config key 'mesh.replica': {replicas} is no multiple of the {slices} slices, and only replicas may lie "
+            f"in different slices; try --config.mesh.replica={max(1, round(replicas / slices)) * slices}"
+        )
+    inside = (replicas // slices, *shape[1:])
+    between = (slices, *(1 for _ in shape[1:]))
+    array = mesh_utils.create_hybrid_device_mesh(inside, between, devices)
+    return Mesh(array, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def batch_shards(mesh: Mesh) -> int:
+    """Parts into which the batch is split."""
+    return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+
+
 def check_divides(config: config_lib.Config, mesh: Mesh) -> None:
-    """Raise ConfigError, naming the nearest right size, unless micro-batches and heads divide over their axes."""
+    """Raise ConfigError, naming the nearest right size, unless batch, heads and tokens divide over their axes."""
     tensor, heads = mesh.shape["tensor"], config.model.heads
     if heads % tensor:
         raise config_lib.ConfigError(
             f"config key 'mesh.tensor': {tensor} does not divide model.heads {heads}; "
             f"try --config.model.heads={max(1, round(heads / tensor)) * tensor} or a smaller mesh.tensor"
         )
-    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    shards = batch_shards(mesh)
     unit = shards * config.train.accumulation
     if config.train.batch_size % unit:
         nearest = max(1, round(config.train.batch_size / unit)) * unit
         raise config_lib.ConfigError(
             f"config key 'train.batch_size': {config.train.batch_size} is no multiple of {unit} "
-            f"(mesh.data x mesh.fsdp = {shards}, train.accumulation = {config.train.accumulation}); "
+            f"(mesh.replica x mesh.data x mesh.fsdp = {shards}, train.accumulation = {config.train.accumulation}); "
             f"try --config.train.batch_size={nearest}"
         )
+    for count, what in _streams(config):
+        if count % mesh.shape["context"]:
+            good = max(d for d in range(1, mesh.shape["context"] + 1) if all(n % d == 0 for n, _ in _streams(config)))
+            raise config_lib.ConfigError(
+                f"config key 'mesh.context': {mesh.shape['context']} does not divide the {count} {what}; "
+                f"try --config.mesh.context={good}"
+            )
+
+
+def token_counts(config: config_lib.Config) -> tuple[int, int]:
+    """Text tokens and image tokens of an example."""
+    side = config.data.resolution
+    if config.data.latent_channels:
+        side //= config.data.latent_reduction
+    return config.text.max_tokens, (side // config.model.patch) ** 2
+
+
+def _streams(config: config_lib.Config) -> list[tuple[int, str]]:
+    """Numbers of tokens that must each divide over ``context``, and what they are."""
+    text, image = token_counts(config)
+    if config.model.name == "mmdit":
+        return [(text, "text tokens"), (image, "image tokens")]
+    return [(text, "text tokens"), (text + image, "tokens of text and image")]
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The batch axis over ``data`` and ``fsdp``; other dimensions whole."""
+    """The batch axis over ``replica``, ``data`` and ``fsdp``; other dimensions whole."""
     return NamedSharding(mesh, BATCH)
 
 

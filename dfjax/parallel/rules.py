@@ -1,10 +1,11 @@
 """Which dimension of which parameter is split over which mesh axis: one table of path patterns.
 
 A rule names the mesh axes of a parameter's *last* dimensions, so that it holds with and without a leading axis of
-stacked layers. The first pattern found in the path counts. Optimizer moments carry the parameter's path as their own
-tail, so one table serves the whole state.
+stacked layers. The first pattern found in the path counts. Both networks are made of the same layers, so one table
+serves them; an optimizer's moments lie as their parameters do.
 """
 
+import math
 import re
 from typing import Any
 
@@ -15,12 +16,12 @@ from dfjax.core import trees
 
 Rule = tuple[str, tuple[str | None, ...]]
 
-TRANSFORMER: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     # Megatron: the first matrix splits its outputs, the second its inputs (arXiv 1909.08053, section 3).
     (r"(query|key|value|gate|up)/kernel$", ("fsdp", "tensor")),
     (r"(attention/out|mlp/down)/kernel$", ("tensor", "fsdp")),
     (r"modulation/kernel$", ("fsdp", None)),
-    (r"(patch_in|time_in)/kernel$", (None, "fsdp")),
+    (r"(patch_in|time_in|text_in)/kernel$", (None, "fsdp")),
     (r"(time_out|pooled|final|patch_out)/kernel$", ("fsdp", None)),
     (r"embedding/embedding$", (None, "fsdp")),
     # Norm gains, biases and counters are small: every device holds them.
@@ -28,7 +29,7 @@ TRANSFORMER: tuple[Rule, ...] = (
 )
 
 
-def spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: tuple[Rule, ...] = TRANSFORMER) -> PartitionSpec:
+def spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: tuple[Rule, ...] = RULES) -> PartitionSpec:
     """The PartitionSpec of the parameter called ``name``.
 
     Raises:
@@ -48,6 +49,20 @@ def spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: tuple[Rule, ...] 
     return PartitionSpec(*full)
 
 
-def shardings(tree: Any, mesh: Mesh, rules: tuple[Rule, ...] = TRANSFORMER) -> Any:
+def table(params: Any, mesh: Mesh) -> str:
+    """A line for each parameter: path, shape, spec, and its bytes on one device."""
+    rows = [("parameter", "shape", "split over", "bytes a device")]
+    for name, leaf in trees.named_leaves(params).items():
+        found = spec(name, leaf.shape, mesh)
+        part = NamedSharding(mesh, found).shard_shape(leaf.shape)
+        axes = ", ".join(axis or "-" for axis in found) if any(found) else "(copied)"
+        rows.append((name, " x ".join(map(str, leaf.shape)), axes, f"{math.prod(part) * leaf.dtype.itemsize:,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def shardings(tree: Any, mesh: Mesh, rules: tuple[Rule, ...] = RULES) -> Any:
     """The NamedSharding of every leaf of a tree of arrays or shapes."""
     return trees.map_named(lambda name, leaf: NamedSharding(mesh, spec(name, leaf.shape, mesh, rules)), tree)

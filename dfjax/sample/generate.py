@@ -110,7 +110,7 @@ class Sampler:
         """
         if guide is not None:
             process_lib.check_guide(config, guide.config)
-        shards = mesh.shape["data"] * mesh.shape["fsdp"]
+        shards = mesh_lib.batch_shards(mesh)
         self.batch_size = -(-batch_size // shards) * shards
         self._tokenizer, self._mesh, self._guide, self._edit = tokenizer, mesh, guide, edit
         self._draw = program.make(

@@ -13,7 +13,7 @@ from dfjax.checkpoint.snapshots import Reconstructed
 from dfjax.checkpoint.store import CheckpointError, Checkpoints, Store
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.models import denoiser as denoiser_lib
-from dfjax.parallel import rules
+from dfjax.parallel import layout, rules
 from dfjax.text.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
@@ -77,8 +77,13 @@ def _described(
 ) -> tuple[config_lib.Config, Tokenizer, denoiser_lib.Denoiser, denoiser_lib.Params]:
     """Config, tokenizer, denoiser, and its parameters' shapes with their shardings over ``mesh``."""
     config = store.config(step)
+    if config.text.features or config.data.latent_channels:
+        raise CheckpointError(
+            "this run was trained on latents or a frozen encoder's features, which dfjax cannot yet make of a prompt "
+            "or turn into a picture: only runs on pixels and captions can be drawn from"
+        )
     tokenizer = Tokenizer(store.tokenizer(step), config.text.max_tokens)
-    denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config, mesh))
     shapes = denoiser.abstract_params()
     wanted = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,8 @@ from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core.errors import DfjaxError
-from dfjax.data import pipeline, sources
+from dfjax.data import pipeline, sources, synthetic
+from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.train import report, run, step, validation
 from dfjax.train.state import TrainState
@@ -89,15 +91,7 @@ def _steps(
     """All steps from ``ready.start``, with what is due after each."""
     config, total = ready.config, ready.config.train.num_steps
     state, ledger, cut = ready.state, report.Ledger(ready.room.bad_records), 0
-    batches = pipeline.training_batches(
-        ready.source,
-        ready.tokenizer,
-        config.data,
-        seed=config.train.seed,
-        batch_size=config.train.batch_size,
-        sharding=mesh_lib.batch_sharding(ready.mesh),
-        position=ready.start * config.train.batch_size,
-    )
+    batches = _batches(ready)
     actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
     with batches:
         first = next(batches)
@@ -125,6 +119,24 @@ def _steps(
         checkpoints.wait()
         writer.flush()
     _log.info("trained %d steps in %s", total, report.time_words(progress.seconds))
+
+
+def _batches(ready: run.Run):
+    """The batches from the run's first step on, read ahead; to be closed."""
+    config, sharding = ready.config, mesh_lib.batch_sharding(ready.mesh)
+    if ready.source is None:
+        return synthetic.batches(
+            step.batch_shapes(config), config.train.seed, ready.tokenizer.vocab_size, sharding, start=ready.start
+        )
+    return pipeline.training_batches(
+        ready.source,
+        ready.tokenizer,
+        config.data,
+        seed=config.train.seed,
+        batch_size=config.train.batch_size,
+        sharding=sharding,
+        position=ready.start * config.train.batch_size,
+    )
 
 
 def _save(
@@ -156,8 +168,8 @@ def _save(
 def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
     """The step compiled for a batch's shapes, and the seconds that took."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, ready.state)
-    null_ids = ready.tokenizer.null()
-    jitted = step.make(ready.denoiser, ready.config, ready.optimizer, null_ids, ready.mesh, shardings)
+    null: Any = null_features(ready.config) if ready.config.text.features else ready.tokenizer.null()
+    jitted = step.make(ready.denoiser, ready.config, ready.optimizer, null, ready.mesh, shardings)
     started = time.monotonic()
     compiled = jitted.lower(ready.state, arrays).compile()
     seconds = time.monotonic() - started
@@ -200,7 +212,7 @@ def _validation_hook(ready: run.Run, source: sources.RecordSource | None) -> Hoo
     config = ready.config
     if source is None:
         return Hook(0, lambda state, number: ({}, {}))
-    shards = ready.mesh.shape["data"] * ready.mesh.shape["fsdp"]
+    shards = mesh_lib.batch_shards(ready.mesh)
     size = -(-min(len(source), config.train.validation_examples, config.train.batch_size) // shards) * shards
     batches = []
     ledger = report.Ledger(ready.room.bad_records)

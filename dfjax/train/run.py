@@ -16,10 +16,10 @@ from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import ARRAYS, AVERAGES, CheckpointError, Checkpoints, versions
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core import trees
-from dfjax.data import pipeline, sources
+from dfjax.data import pipeline, sources, synthetic
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.models import process
-from dfjax.parallel import hosts
+from dfjax.parallel import hosts, layout
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.text import tokenizer as tokenizer_lib
 from dfjax.train import optim
@@ -32,12 +32,12 @@ _CAPTIONS_FOR_TOKENIZER = 100_000
 
 @dataclasses.dataclass
 class Run:
-    """The parts of a run. ``state`` is handed to the step, which is donated it, and must not be used after."""
+    """The parts of a run. ``source`` is None for synthetic data; ``state`` is handed to the step, which is donated it, and must not be used after."""
 
     config: config_lib.Config
     room: Workdir
     mesh: Mesh
-    source: sources.RecordSource
+    source: sources.RecordSource | None
     tokenizer: tokenizer_lib.Tokenizer
     denoiser: denoiser_lib.Denoiser
     optimizer: optax.GradientTransformation
@@ -77,7 +77,7 @@ class Parts:
 
     mesh: Mesh
     optimizer: optax.GradientTransformation
-    source: sources.RecordSource
+    source: sources.RecordSource | None
     validation_source: sources.RecordSource | None
 
 
@@ -91,7 +91,10 @@ def parts(config: config_lib.Config) -> Parts:
             process.check_guide(config, checkpoints.config(newest))
     mesh = mesh_lib.make(config.mesh)
     mesh_lib.check_divides(config, mesh)
+    layout.make(config, mesh)
     data = config.data
+    if data.name == synthetic.NAME:
+        return Parts(mesh, optim.make(config), None, None)
     validation = sources.open_source(data, data.validation_split) if data.validation_split else None
     return Parts(mesh, optim.make(config), sources.open_source(data, data.split), validation)
 
@@ -101,7 +104,7 @@ def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints:
     mesh, optimizer, source = ready.mesh, ready.optimizer, ready.source
     step = checkpoints.steps()[-1] if checkpoints.steps() else None
     tokenizer = _tokenizer(config, source, checkpoints, step)
-    denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config, mesh))
     _write_files(config, room, tokenizer)
     stds = config.optim.ema_stds
     if step is None:
@@ -157,7 +160,7 @@ def _tokenizer(config, source, checkpoints: Checkpoints, step: int | None) -> to
         return tokenizer_lib.Tokenizer(checkpoints.tokenizer(step), config.text.max_tokens)
     model = b""
     if jax.process_index() == 0:
-        captions = pipeline.example_captions(source, _CAPTIONS_FOR_TOKENIZER)
+        captions = pipeline.example_captions(source, _CAPTIONS_FOR_TOKENIZER) if source else synthetic.CAPTIONS
         model = tokenizer_lib.learn(captions, config.text.vocab_size, config.text.max_tokens).model
     return tokenizer_lib.Tokenizer(hosts.from_first(model), config.text.max_tokens)
 

@@ -1,12 +1,13 @@
 """All that training changes, as one tree."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Key
 
 from dfjax.core import rng
@@ -55,8 +56,40 @@ def abstract(
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        rules.shardings(shapes, mesh),
+        shardings(shapes, optimizer, mesh),
     )
+
+
+def shardings(shapes: TrainState, optimizer: optax.GradientTransformation, mesh: Mesh) -> Any:
+    """The sharding of every leaf of a state: the table's, and for the optimizer's moments their parameter's."""
+    params = rules.shardings(shapes.params, mesh)
+    whole = NamedSharding(mesh, PartitionSpec())
+    moments = optax.tree.map_params(
+        optimizer,
+        _beside,
+        shapes.optimizer,
+        shapes.params,
+        params,
+        transform_non_params=lambda _: whole,
+        # Where another optimizer has the parameter.
+        is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode),
+    )
+    placed = {"step": whole, "attempt": whole, "params": params, "ema": params, "optimizer": moments}
+    return dataclasses.replace(shapes, **placed, averages=dict.fromkeys(shapes.averages, params))
+
+
+def _beside(moment: Any, param: jax.ShapeDtypeStruct, sharding: NamedSharding) -> Any:
+    """Where a parameter's moment lies: as the parameter, less the axis over which a factored one is a mean."""
+    if isinstance(moment, optax.MaskedNode):
+        return moment
+    if moment.shape == param.shape:
+        return sharding
+    axes = (*sharding.spec, *[None] * (len(param.shape) - len(sharding.spec)))
+    for gone in reversed(range(len(axes))):
+        if moment.shape == param.shape[:gone] + param.shape[gone + 1 :]:
+            return NamedSharding(sharding.mesh, PartitionSpec(*axes[:gone], *axes[gone + 1 :]))
+    # A number that only keeps a place.
+    return NamedSharding(sharding.mesh, PartitionSpec())
 
 
 def create(
@@ -67,6 +100,6 @@ def create(
     ema_stds: tuple[float, ...] = (),
 ) -> TrainState:
     """A new state, made in shards: no device ever holds more than its part."""
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract(denoiser, optimizer, mesh, ema_stds))
-    make = jax.jit(lambda key: initial(denoiser, optimizer, key, ema_stds), out_shardings=shardings)
+    where = jax.tree.map(lambda leaf: leaf.sharding, abstract(denoiser, optimizer, mesh, ema_stds))
+    make = jax.jit(lambda key: initial(denoiser, optimizer, key, ema_stds), out_shardings=where)
     return make(rng.stream(seed, "init"))

@@ -1,10 +1,10 @@
 """The training step: one jitted, donated, sharded function of (state, batch)."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
@@ -14,12 +14,44 @@ from dfjax.core import images, rng
 from dfjax.diffusion import averaging, timesteps, weighting
 from dfjax.diffusion import loss as loss_lib
 from dfjax.models import process as process_lib
-from dfjax.models.denoiser import Denoiser
+from dfjax.models.denoiser import Caption, Denoiser, image_shape
+from dfjax.models.mmdit import Features
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.train.state import TrainState
 
 Batch = dict[str, Array]
 Metrics = dict[str, Float[Array, ""]]
+
+
+def batch_shapes(config: config_lib.Config) -> dict[str, jax.ShapeDtypeStruct]:
+    """The arrays of a global batch: pictures or latents, and token ids or a frozen encoder's features."""
+    rows, text, shape = config.train.batch_size, config.text, image_shape(config)
+    arrays: dict[str, tuple[tuple[int, ...], Any]]
+    arrays = (
+        {"latent": ((rows, *shape), jnp.bfloat16)}
+        if config.data.latent_channels
+        else {"image": ((rows, *shape), jnp.uint8)}
+    )
+    if text.features:
+        arrays["features"] = (rows, text.max_tokens, text.features), jnp.bfloat16
+        arrays["feature_mask"] = (rows, text.max_tokens), jnp.bool
+    else:
+        arrays["tokens"] = (rows, text.max_tokens), jnp.int32
+    return {name: jax.ShapeDtypeStruct(*array) for name, array in arrays.items()}
+
+
+def clean_of(batch: Batch) -> Float[Array, "batch height width channels"]:
+    """What a batch's rows are to become again: pictures in [-1, 1], or latents as they are; float32."""
+    return images.to_unit(batch["image"]) if "image" in batch else batch["latent"].astype(jnp.float32)
+
+
+def caption_of(batch: Batch) -> Caption:
+    """The captions of a batch's rows, as the network takes them."""
+    return batch["tokens"] if "tokens" in batch else Features(batch["features"], batch["feature_mask"])
+
+
+def _choose(dropped: Bool[Array, "batch"], null: Array, own: Array) -> Array:
+    return jnp.where(dropped.reshape(-1, *[1] * (own.ndim - 1)), jnp.asarray(null, own.dtype), own)
 
 
 class Draws(NamedTuple):
@@ -50,24 +82,24 @@ def draw(
 
 
 def loss_and_gradients(
-    denoiser: Denoiser, config: config_lib.Config, null_ids: Int[np.ndarray, "tokens"], state: TrainState, batch: Batch
+    denoiser: Denoiser, config: config_lib.Config, null: Caption, state: TrainState, batch: Batch
 ) -> tuple[Float[Array, ""], Any]:
     """Mean loss of the global batch and its gradients, summed over micro-batches in float32.
 
     With a learned variance the gradients are those of ``weighting.learned``; the loss is still the plain one.
 
     Args:
-      batch: ``image`` uint8 [batch, height, width, channels] and ``tokens`` int32 [batch, tokens].
+      null: the null caption, without a batch axis. batch: see :func:`batch_shapes`.
     """
     total, parts = config.train.batch_size, config.train.accumulation
     process = process_lib.make(config.diffusion)
 
     def objective(params, part: Batch, index: Int[Array, "batch"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        t, eps, dropped = draw(config, state.step, state.attempt, index, part["image"].shape[1:])
-        ids = jnp.where(dropped[:, None], null_ids, part["tokens"])
+        t, eps, dropped = draw(config, state.step, state.attempt, index, denoiser.image_shape)
+        caption = jax.tree.map(functools.partial(_choose, dropped), null, caption_of(part))
         losses = loss_lib.per_example(
-            lambda z, t: process.output(denoiser, params, z, t, ids),
-            images.to_unit(part["image"]),
+            lambda z, t: process.output(denoiser, params, z, t, caption),
+            clean_of(part),
             eps,
             t,
             schedule=process.schedule,
@@ -101,14 +133,14 @@ def make(
     denoiser: Denoiser,
     config: config_lib.Config,
     optimizer: optax.GradientTransformation,
-    null_ids: Int[np.ndarray, "tokens"],
+    null: Caption,
     mesh: Mesh,
     state_shardings: TrainState,
 ) -> jax.stages.Wrapped:
     """The jitted step. It is donated the state; the batch lies as ``mesh.batch_sharding`` says."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        loss, gradients = loss_and_gradients(denoiser, config, null_ids, state, batch)
+        loss, gradients = loss_and_gradients(denoiser, config, null, state, batch)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         new = TrainState(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfjax.models import layers
+from dfjax.models.layout import ONE_DEVICE
 
 
 def _normal(*shape, seed=0):
@@ -57,14 +58,6 @@ def test_text_tokens_are_not_turned():
     np.testing.assert_array_equal(layers.rotate(x, layers.axial_angles(1, 1, 8, prefix=3)[:3]), x)
 
 
-def test_a_masked_key_has_no_say():
-    query, key, value = (_normal(2, 5, 2, 8, seed=i) for i in range(3))
-    mask = jnp.array([[True, True, True, False, False], [True] * 5])
-    changed = layers.attend(query, key.at[0, 3:].add(9.0), value.at[0, 3:].add(9.0), mask)
-    np.testing.assert_array_equal(changed, layers.attend(query, key, value, mask))
-    np.testing.assert_allclose(changed[0], layers.attend(query, key[:, :3], value[:, :3], None)[0], atol=1e-6)
-
-
 def test_rms_takes_the_size_away():
     x = _normal(4, 64)
     np.testing.assert_allclose(jnp.mean(jnp.square(layers.rms(100 * x)), axis=-1), 1.0, rtol=1e-5)
@@ -75,9 +68,10 @@ def test_rms_takes_the_size_away():
 def test_attention_does_not_care_how_large_queries_and_keys_grow():
     attention = layers.Attention(16, 2, dtype=jnp.float32, rngs=nnx.Rngs(0))
     x, angles = _normal(1, 6, 16), layers.line_angles(6, 8)
-    before = attention(x, angles, None)
+    mask = jnp.ones((1, 6), bool)
+    before = attention(x, angles, mask, ONE_DEVICE)
     attention.query.kernel[...] *= 100.0
-    np.testing.assert_allclose(attention(x, angles, None), before, atol=1e-4)
+    np.testing.assert_allclose(attention(x, angles, mask, ONE_DEVICE), before, atol=1e-4)
 
 
 def test_near_and_far_levels_have_different_waves():

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from dfjax import config
+
 VALUES = {
     "data.vary_captions": True,
     "data.flip": True,
@@ -13,10 +15,14 @@ VALUES = {
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Sizes of the axes data, fsdp and tensor; and micro-batches per step."""
+    """Sizes of the axes data, fsdp, tensor and, where given, context and replica; and micro-batches per step."""
 
-    sizes: tuple[int, int, int]
+    sizes: tuple[int, ...]
     accumulation: int = 1
+
+    @property
+    def mesh(self) -> config.Mesh:
+        return config.Mesh(**dict(zip(("data", "fsdp", "tensor", "context", "replica"), self.sizes, strict=False)))
 
     @property
     def count(self) -> int:
@@ -28,6 +34,8 @@ LAYOUTS = {
     "8x1x1": Layout((8, 1, 1)),
     "1x8x1": Layout((1, 8, 1)),
     "2x2x2": Layout((2, 2, 2)),
+    "2x1x1x2x2": Layout((2, 1, 1, 2, 2)),
+    "1x2x2x2": Layout((1, 2, 2, 2)),
     "in 2 parts": Layout((1, 1, 1), 2),
     "2x2x2 in 4 parts": Layout((2, 2, 2), 4),
 }

@@ -33,7 +33,7 @@ ATTEMPT = 1
 def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) -> None:
     config = small.config(layouts.VALUES | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
     devices = jax.devices()[: layout.count]
-    mesh = mesh_lib.make(config_lib.Mesh(*layout.sizes), devices)
+    mesh = mesh_lib.make(layout.mesh, devices)
     mesh_lib.check_divides(config, mesh)
     batch = _batch(config, mesh)
     network = small.denoiser(layouts.VALUES)
@@ -108,7 +108,7 @@ def save_sharded(out: pathlib.Path) -> None:
     config = small.config(layouts.VALUES)
     network = small.denoiser(layouts.VALUES)
     optimizer = optim.make(config)
-    mesh = mesh_lib.make(config_lib.Mesh(1, 8, 1))
+    mesh = mesh_lib.make(config_lib.Mesh(data=1, fsdp=8))
     state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=(0.2,))
     shards = [
         (name, leaf.shape, leaf.addressable_shards[0].data.shape)

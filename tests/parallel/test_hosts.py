@@ -5,7 +5,9 @@ import pytest
 from dfjax.parallel import hosts
 
 
-def test_a_single_process_starts_nothing():
+def test_a_single_process_starts_nothing(monkeypatch):
+    # The machine that runs the tests may be one of several, such as a task of Slurm.
+    monkeypatch.setattr(hosts.os, "environ", {})
     hosts.start()
     assert hosts.from_first(b"\0bytes") == b"\0bytes"
 
@@ -22,3 +24,57 @@ def test_a_single_process_starts_nothing():
 def test_flags_that_contradict_each_other_are_refused(flags, words):
     with pytest.raises(hosts.HostError, match=words):
         hosts.start(**flags)
+
+
+# What srun gives each task; sbatch gives its script all but the step's.
+JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+STEP = JOB | {"SLURM_STEP_NODELIST": "n[1-2]", "SLURM_STEP_NUM_TASKS": "8"}
+CHIPS = {"TPU_ML_PLATFORM": "JAX"}
+POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        (STEP, hosts.SLURM),
+        ({"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1"} | CHIPS, hosts.TPU),
+        ({"TPU_PROCESS_ADDRESSES": "a:8471,b:8471", "TPU_WORKER_HOSTNAMES": "a"}, hosts.TPU),
+        ({"TPU_WORKER_HOSTNAMES": "a", "MEGASCALE_NUM_SLICES": "2"}, hosts.TPU),
+        # A TPU machine whose metadata are yet to be asked.
+        (CHIPS, hosts.TPU),
+        (POD | {"JOB_COMPLETION_INDEX": "0"}, hosts.KUBERNETES),
+        (POD | {"JOB_COMPLETION_INDEX": "0", "TPU_WORKER_HOSTNAMES": "a,b"}, hosts.TPU),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, hosts.OPEN_MPI),
+    ],
+)
+def test_several_processes_are_found_by_what_started_them(environment, name):
+    assert hosts.launcher(environment) == name
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        JOB,
+        # A notebook, or the shell of salloc, is a step of one task.
+        STEP | {"SLURM_STEP_NUM_TASKS": "1"},
+        {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"} | CHIPS,
+        {"TPU_WORKER_HOSTNAMES": "localhost", "MEGASCALE_NUM_SLICES": "1"},
+        {"TPU_WORKER_HOSTNAMES": "WARNING: could not determine TPU worker hostnames, please set it"},
+        CHIPS | {"TPU_SKIP_MDS_QUERY": "1"},
+        POD,
+        POD | {"JOB_COMPLETION_INDEX": "0", "TPU_WORKER_HOSTNAMES": "a"},
+        {"OMPI_COMM_WORLD_SIZE": "1"},
+    ],
+)
+def test_a_single_process_waits_for_nobody(environment):
+    assert hosts.launcher(environment) == ""
+
+
+@pytest.mark.parametrize(
+    ("tasks", "gpus", "devices"),
+    [("1(x2)", "8", list(range(8))), ("1", "4", [0, 1, 2, 3]), ("8(x2)", "8", None), ("1(x2)", "", None)],
+)
+def test_the_only_task_of_a_node_has_all_its_gpus(tasks, gpus, devices):
+    environment = STEP | {"SLURM_STEP_TASKS_PER_NODE": tasks, "SLURM_GPUS_ON_NODE": gpus}
+    assert hosts._devices_of_slurm_task(environment) == devices

@@ -11,7 +11,7 @@ from dfjax.core import trees
 from dfjax.parallel import mesh, rules
 from tests import small
 
-MESH = jax.sharding.AbstractMesh((2, 2, 2), mesh.AXES)
+MESH = jax.sharding.AbstractMesh((1, 2, 2, 2, 1), mesh.AXES)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The optimizer and its learning rate."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dfjax.config import ConfigError
@@ -53,8 +55,9 @@ def _first_update(values, gradient):
     return optimizer.update(gradients, optimizer.init(params), params)[0]
 
 
-def test_only_matrices_decay():
-    updates = _first_update({"optim.weight_decay": 0.5}, 0.0)
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_only_matrices_decay(name):
+    updates = _first_update({"optim.name": name, "optim.weight_decay": 0.5}, 0.0)
     np.testing.assert_allclose(updates["a"]["kernel"], -0.1 * 0.5 * 2.0, rtol=1e-6)
     np.testing.assert_array_equal(updates["a"]["bias"], 0)
     np.testing.assert_array_equal(updates["gain"], 0)
@@ -72,3 +75,124 @@ def test_gradients_are_clipped_by_their_global_norm(clip, expected):
     state = optimizer.update({"a": {"kernel": jnp.full((4, 4), 200.0)}}, optimizer.init(params), params)[1]
     first_moment = state[-1][0].mu["a"]["kernel"]
     assert float(jnp.linalg.norm(first_moment)) == pytest.approx(0.1 * expected, rel=1e-5)
+
+
+def _steps(values, params, gradients, count=1):
+    """What each of ``count`` updates of an unclipped optimizer is, all with the same gradients."""
+    plain = {"optim.clip_norm": 0.0, "optim.warmup_steps": 0, "optim.decay": "none", "optim.learning_rate": 0.01}
+    optimizer = optim.make(small.config(plain | values))
+    state, updates = optimizer.init(params), []
+    for _ in range(count):
+        update, state = optimizer.update(gradients, state, params)
+        updates.append(update)
+    return updates
+
+
+def _normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def _rms(x):
+    return float(jnp.sqrt(jnp.mean(jnp.square(x))))
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_each_optimizer_goes_down(name):
+    inputs, wanted = _normal(64, 8), _normal(64, 4, seed=1)
+    params = {
+        "blocks": {"kernel": 0.3 * _normal(2, 8, 8, seed=2), "bias": jnp.zeros((2, 8))},
+        "out": {"kernel": 0.3 * _normal(8, 4, seed=3)},
+    }
+
+    def loss(params):
+        x = inputs
+        for kernel, bias in zip(params["blocks"]["kernel"], params["blocks"]["bias"], strict=True):
+            x = x + jnp.tanh(x @ kernel + bias)
+        return jnp.mean((x @ params["out"]["kernel"] - wanted) ** 2)
+
+    values = {"optim.name": name, "optim.learning_rate": 0.01, "train.num_steps": 60, "optim.weight_decay": 0.01}
+    optimizer = optim.make(small.config(values))
+
+    @jax.jit
+    def step(params, state):
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    before, state = loss(params), optimizer.init(params)
+    for _ in range(60):
+        params, state = step(params, state)
+    assert loss(params) < 0.6 * before
+
+
+@pytest.mark.parametrize(("name", "length"), [("adamw", 1), ("lion", 1), ("adafactor", 1), ("muon", 0.2)])
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_a_step_is_about_as_long_as_the_learning_rate_whatever_the_gradient(name, length, scale):
+    params = {"kernel": _normal(2, 160, 144, seed=1)}
+    (update,) = _steps({"optim.name": name}, params, {"kernel": scale * _normal(2, 160, 144)})
+    # Newton and Schulz's five steps leave singular values between 0.7 and 1.2.
+    assert _rms(update["kernel"]) == pytest.approx(0.01 * length, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["muon", "adafactor"])
+@pytest.mark.parametrize("shape", [(3, 144, 160), (3, 16, 8), (200, 16, 144)], ids=str)
+def test_layers_of_a_stacked_matrix_are_as_each_alone(name, shape):
+    gradients, params = _normal(*shape), _normal(*shape, seed=1)
+    # Of quite different size in each layer.
+    gradients = gradients * jnp.arange(1.0, shape[0] + 1)[:, None, None] ** 2
+    values = {"optim.name": name, "model.depth": shape[0]}
+    if name == "adafactor":
+        # Its limit of a step's length is over the whole parameter, so directions are compared.
+        def directions(update):
+            return update / jnp.linalg.norm(update, axis=(-2, -1), keepdims=True)
+    else:
+        directions = jnp.asarray
+    for layer in {0, shape[0] - 1}:
+        alone = (slice(layer, layer + 1), slice(None), slice(None))
+        one = _steps(values, {"kernel": params[alone]}, {"kernel": gradients[alone]}, 2)
+        all_of_them = _steps(values, {"kernel": params}, {"kernel": gradients}, 2)
+        for whole, part in zip(all_of_them, one, strict=True):
+            wanted = directions(part["kernel"])
+            np.testing.assert_allclose(
+                directions(whole["kernel"])[alone], wanted, atol=1e-4 * float(jnp.abs(wanted).max())
+            )
+
+
+def test_muon_makes_a_step_orthogonal():
+    (update,) = _steps({"optim.name": "muon"}, {"kernel": jnp.zeros((2, 32, 48))}, {"kernel": _normal(2, 32, 48)})
+    spectrum = jnp.linalg.svd(update["kernel"], compute_uv=False)
+    wanted = 0.01 * 0.2 * np.sqrt(48)
+    assert 0.6 * wanted < float(spectrum.min()) <= float(spectrum.max()) < 1.3 * wanted
+
+
+def test_muon_leaves_all_but_the_matrices_of_layers_to_adamw():
+    params = {
+        "blocks": {"kernel": _normal(2, 8, 8), "bias": _normal(2, 8), "gain": _normal(2, 4, 1)},
+        "patch_in": {"kernel": _normal(8, 8), "bias": _normal(8)},
+        "text": {"embedding": _normal(16, 8)},
+    }
+    gradients = jax.tree.map(lambda x: x[::-1] + 0.1, params)
+    muon, adamw = (
+        _steps({"optim.name": name, "optim.weight_decay": 0.1}, params, gradients, 2)[-1] for name in ("muon", "adamw")
+    )
+    assert not np.allclose(muon["blocks"].pop("kernel"), adamw["blocks"].pop("kernel"), rtol=0.1)
+    jax.tree.map(np.testing.assert_array_equal, muon, adamw)
+
+
+def _bytes_for_each_parameter(name, params, depth=2):
+    state = jax.eval_shape(optim.make(small.config({"optim.name": name, "model.depth": depth})).init, params)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    return size / sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("adamw", 8), ("lion", 4), ("muon", 4), ("adafactor", 0)])
+def test_the_state_is_as_large_as_it_is_said_to_be(name, wanted):
+    params = {"kernel": jax.ShapeDtypeStruct((24, 1024, 4096), jnp.float32)}
+    assert _bytes_for_each_parameter(name, params, depth=24) == pytest.approx(wanted, abs=0.01)
+
+
+def test_adafactor_never_takes_a_mean_over_layers():
+    params = {"kernel": jax.ShapeDtypeStruct((200, 160, 256), jnp.float32)}
+    # 160 is shorter than 200: whole. 256 and 300 are longer: factored.
+    assert _bytes_for_each_parameter("adafactor", params, depth=200) == pytest.approx(4, abs=0.01)
+    params = {"kernel": jax.ShapeDtypeStruct((200, 300, 256), jnp.float32)}
+    assert _bytes_for_each_parameter("adafactor", params, depth=200) < 0.05

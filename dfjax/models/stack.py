@@ -1,0 +1,56 @@
+"""Layers stacked along a leading axis and scanned: one layer is compiled, whatever the depth."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import nnx
+
+from dfjax.models import attention
+from dfjax.models.layout import Layout
+
+
+def _cheap(primitive, *_, **__) -> bool:
+    """Save all but what costs nothing to make again from what is saved: copies in another type or place."""
+    return primitive.name not in ("convert_element_type", "sharding_constraint", "name")
+
+
+POLICIES: dict[str, Callable | None] = {
+    # Attention's scores are left to attention itself, which has its own checkpoint around them.
+    "none": _cheap,
+    "attention": _cheap,
+    # Of flash attention what its backward pass starts from, or the kernel would run twice.
+    "dots": jax.checkpoint_policies.save_from_both_policies(
+        jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        jax.checkpoint_policies.save_only_these_names(attention.RESIDUALS),
+    ),
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
+
+
+def stack(make_block: Callable[[nnx.Rngs], nnx.Module], depth: int, rngs: nnx.Rngs) -> nnx.Module:
+    """``depth`` blocks as one module whose parameters have a leading axis of layers."""
+
+    @nnx.split_rngs(splits=depth)
+    @nnx.vmap(in_axes=0, out_axes=0)
+    def make(rngs: nnx.Rngs):
+        return make_block(rngs)
+
+    return make(rngs)
+
+
+def run_stack(stacked: nnx.Module, x: Any, *inputs: Any, remat: str, unroll: int, layout: Layout) -> Any:
+    """Scan the layers of :func:`stack` over x, a tree of activations that each layer maps to its like.
+
+    Args:
+      inputs: what every layer is given besides x. remat: of :data:`POLICIES`; "none" keeps everything, except
+        weights that were gathered for their use: a whole network of those would not fit.
+    """
+    graph, parameters = nnx.split(stacked)
+
+    def layer(x: Any, parameters: nnx.State) -> tuple[Any, None]:
+        return nnx.merge(graph, layout.weights(parameters))(x, *inputs), None
+
+    if remat not in ("none", "attention") or layout.gathers:
+        layer = jax.checkpoint(layer, policy=POLICIES[remat], prevent_cse=False)
+    return jax.lax.scan(layer, x, parameters, unroll=unroll)[0]
