@@ -3,8 +3,7 @@
     python benchmarks/bench_step.py [--config=configs/emoji.py] [--config.model.width=256 ...]
 
 Times the jitted step on synthetic pictures and a float32 matrix product in turn, so that a neighbour's load meets both,
-and prints the median of the pairwise ratios. Model operations are counted by formula: 6 for each parameter that meets a
-token (2 forward, 4 backward) and the two products of attention; norms, softmax, optimizer and EMA count as nothing.
+and prints the median of the pairwise ratios. Model operations are counted by the formula of ``dfjax/models/flops.py``.
 """
 
 import time
@@ -17,6 +16,7 @@ from ml_collections import config_flags
 
 from dfjax import config as config_lib
 from dfjax.models import denoiser as denoiser_lib
+from dfjax.models import flops
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.train import optim, step
 from dfjax.train import state as state_lib
@@ -24,21 +24,6 @@ from dfjax.train import state as state_lib
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "pairs of timings")
 _SIZE, _REPEATS = 1024, 5
-
-
-def operations(config: config_lib.Config, params) -> float:
-    """Floating-point operations of one step's network, forward and backward."""
-    model = config.model
-    image = (config.data.resolution // model.patch) ** 2
-    tokens = image + config.text.max_tokens
-    per_token = {"blocks": tokens, "text": config.text.max_tokens, "patch_in": image, "patch_out": image}
-    total = 0.0
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        names = [entry.key for entry in path]
-        if names[-1] == "kernel":
-            total += 6 * leaf.size * (1 if "modulation" in names else per_token.get(names[0], 1))
-    attention = 12 * model.width * (model.depth * tokens**2 + config.text.depth * config.text.max_tokens**2)
-    return config.train.batch_size * (total + attention)
 
 
 def make_step(config: config_lib.Config):
@@ -54,7 +39,7 @@ def make_step(config: config_lib.Config):
         "tokens": np.ones((config.train.batch_size, tokens), np.int32),
     }
     batch = jax.device_put(batch, mesh_lib.batch_sharding(mesh))
-    count = operations(config, state.params)
+    count = flops.formula(config, state.params)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     jitted = step.make(denoiser, config, optimizer, np.ones(tokens, np.int32), mesh, shardings)
 

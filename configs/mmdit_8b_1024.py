@@ -37,6 +37,5 @@ def get_config():
     config.optim.ema_decay = 0.9999
     config.train.batch_size = 1024
     config.train.num_steps = 500_000
-    config.mesh.data = -1
     config.mesh.fsdp = 128
     return config

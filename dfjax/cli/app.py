@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import stat
 import sys
 import traceback
 from collections.abc import Callable
@@ -129,6 +130,14 @@ def _set_up_logging() -> None:
     logging.getLogger("dfjax").setLevel(logging.DEBUG if flags.FLAGS.verbosity > 0 else logging.INFO)
 
 
+def quiet_unless_first() -> None:
+    """Of several processes only the first speaks of what goes well; call it once they are joined."""
+    import jax
+
+    if jax.process_index() and flags.FLAGS.verbosity <= 0:
+        logging.getLogger("dfjax").setLevel(logging.WARNING)
+
+
 def _set_up_cache() -> None:
     """Keep compiled programs in a folder that only this user may write: they are code."""
     import jax
@@ -140,11 +149,24 @@ def _set_up_cache() -> None:
     folder = Path(wish) if wish else Path(home) / "dfjax" / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fault = _not_ours_alone(folder)
     except OSError as error:
-        logging.getLogger("dfjax").warning("no compilation cache: %s", error)
+        fault = str(error)
+    if fault:
+        logging.getLogger("dfjax").warning("no compilation cache: %s", fault)
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _not_ours_alone(folder: Path) -> str:
+    """Why others could put programs into the folder, and what to do; empty if only this user can."""
+    status = folder.stat()
+    if status.st_uid != os.geteuid():
+        return f"{folder} belongs to another user; choose another folder with --compilation_cache=FOLDER"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"others may write to {folder}, and what is in it is run; take that away with `chmod go-w {folder}`"
+    return ""
 
 
 def refuse_rest(rest: list[str]) -> None:

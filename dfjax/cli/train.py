@@ -16,6 +16,9 @@ _PROFILE = flags.DEFINE_bool("profile", False, "record a profile of a few steps 
 _COORDINATOR = flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, where several processes make one run")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes make the run")
 _PROCESS_ID = flags.DEFINE_integer("process_id", -1, "which of them this is, from 0")
+_DISTRIBUTED = flags.DEFINE_enum(
+    "distributed", "auto", ["auto", "off"], "auto: join the processes that Slurm, a TPU pod, Kubernetes or MPI started"
+)
 
 _PICTURES_PER_PROMPT = 4
 
@@ -26,7 +29,8 @@ def main(rest: list[str]) -> None:
     config = app.read_config(_CONFIG)
     from dfjax.parallel import hosts
 
-    hosts.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    hosts.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, find=_DISTRIBUTED.value == "auto")
+    app.quiet_unless_first()
     from dfjax.train import loop
 
     loop.train(config, Path(_WORKDIR.value), hooks=(_sample_hook,), profile=_PROFILE.value)

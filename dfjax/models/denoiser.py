@@ -26,14 +26,14 @@ class Denoiser:
 
     graph: nnx.GraphDef
     abstract: nnx.State
-    make: Any
+    make: Callable[[Layout, nnx.Rngs], nnx.Module]
     image_shape: tuple[int, int, int]
     max_tokens: int
     layout: Layout
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Random parameters. Trace it in ``jit`` with shardings: no device ever holds them all."""
-        return nnx.to_pure_dict(nnx.state(self.make(nnx.Rngs(key)), nnx.Param))
+        return nnx.to_pure_dict(nnx.state(self.make(self.layout, nnx.Rngs(key)), nnx.Param))
 
     def abstract_params(self) -> Params:
         """The parameters' shapes and types."""
@@ -46,6 +46,10 @@ class Denoiser:
     def log_variance(self, params: Params, t: Float[Array, "batch"]) -> Float[Array, "batch"]:
         """The learned log of the mean loss at levels t; only where the config has diffusion.learned_variance."""
         return self._network(params).log_variance(t)
+
+    def on(self, layout: Layout) -> "Denoiser":
+        """The same network, whose arrays lie otherwise."""
+        return dataclasses.replace(self, layout=layout, **_split(self.make, layout))
 
     def _network(self, params: Params) -> Any:
         # What is not stacked is fetched here, the stacked layers one by one where they run.
@@ -76,13 +80,12 @@ def make(config: config_lib.Config, vocab_size: int, layout: Layout = ONE_DEVICE
         name: getattr(config.model, name)
         for name in ("width", "depth", "heads", "patch", "overlap", "mlp_ratio", "remat", "dtype", "unroll")
     }
-    sizes |= {"learned_variance": config.diffusion.learned_variance, "channels": channels, "layout": layout}
-    build: Callable[[nnx.Rngs], nnx.Module]
+    sizes |= {"learned_variance": config.diffusion.learned_variance, "channels": channels}
     if config.model.name == "mmdit":
         mmdit_shape = MMDiTShape(features=config.text.features, **sizes)
 
-        def build(rngs: nnx.Rngs) -> nnx.Module:
-            return MMDiT(mmdit_shape, rngs=rngs)
+        def build(layout: Layout, rngs: nnx.Rngs) -> nnx.Module:
+            return MMDiT(dataclasses.replace(mmdit_shape, layout=layout), rngs=rngs)
     else:
         shape = TransformerShape(
             resolution=side,
@@ -92,11 +95,21 @@ def make(config: config_lib.Config, vocab_size: int, layout: Layout = ONE_DEVICE
             **sizes,
         )
 
-        def build(rngs: nnx.Rngs) -> nnx.Module:
-            return Transformer(shape, rngs=rngs)
+        def build(layout: Layout, rngs: nnx.Rngs) -> nnx.Module:
+            return Transformer(dataclasses.replace(shape, layout=layout), rngs=rngs)
 
-    graph, abstract = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(jax.random.key(0)))), nnx.Param)
-    return Denoiser(graph, abstract, build, image_shape(config), config.text.max_tokens, layout)
+    return Denoiser(
+        make=build,
+        image_shape=image_shape(config),
+        max_tokens=config.text.max_tokens,
+        layout=layout,
+        **_split(build, layout),
+    )
+
+
+def _split(build: Callable[[Layout, nnx.Rngs], nnx.Module], layout: Layout) -> dict[str, Any]:
+    graph, abstract = nnx.split(nnx.eval_shape(lambda: build(layout, nnx.Rngs(jax.random.key(0)))), nnx.Param)
+    return {"graph": graph, "abstract": abstract}
 
 
 def image_shape(config: config_lib.Config) -> tuple[int, int, int]:

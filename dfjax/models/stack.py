@@ -12,7 +12,7 @@ from dfjax.models.layout import Layout
 
 def _cheap(primitive, *_, **__) -> bool:
     """Save all but what costs nothing to make again from what is saved: copies in another type or place."""
-    return primitive.name not in ("convert_element_type", "sharding_constraint", "name")
+    return primitive.name not in ("convert_element_type", "all_gather")
 
 
 POLICIES: dict[str, Callable | None] = {
@@ -49,7 +49,10 @@ def run_stack(stacked: nnx.Module, x: Any, *inputs: Any, remat: str, unroll: int
     graph, parameters = nnx.split(stacked)
 
     def layer(x: Any, parameters: nnx.State) -> tuple[Any, None]:
-        return nnx.merge(graph, layout.weights(parameters))(x, *inputs), None
+        # A State and its pure dict, whose names are those of the rules, flatten in the same order.
+        weights = layout.weights(nnx.to_pure_dict(parameters))
+        state = jax.tree.unflatten(jax.tree.structure(parameters), jax.tree.leaves(weights))
+        return nnx.merge(graph, state)(x, *inputs), None
 
     if remat not in ("none", "attention") or layout.gathers:
         layer = jax.checkpoint(layer, policy=POLICIES[remat], prevent_cse=False)

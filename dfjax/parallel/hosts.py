@@ -1,6 +1,12 @@
 """Starting several hosts, and small values that all must agree on."""
 
 import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,33 +20,110 @@ class HostError(DfjaxError):
     """The hosts of a run did not find each other."""
 
 
-def start(coordinator: str = "", num_processes: int = 0, process_id: int = -1, timeout_seconds: int = 300) -> None:
+def start(
+    coordinator: str = "",
+    num_processes: int = 0,
+    process_id: int = -1,
+    *,
+    find: bool = True,
+    timeout_seconds: int = 300,
+) -> None:
     """Join the processes of one run; does nothing for a single process. Call before any other use of JAX.
 
     Args:
-      coordinator: address and port of process 0, such as "10.0.0.1:1234". Empty: a single process.
-      num_processes, process_id: how many there are, and which one this is, from 0.
+      coordinator: address and port of process 0, such as "10.0.0.1:1234". Empty: JAX asks what :func:`launcher` found.
+      num_processes, process_id: with a coordinator, how many there are, and which one this is, from 0.
+      find: without a coordinator, whether to look for a launcher at all.
       timeout_seconds: the longest wait for the others.
 
     Raises:
-      HostError: the flags contradict each other, or the others did not come in time.
+      HostError: the flags contradict each other, or there is nobody to ask. Where the others do not come in time the
+        process says so and exits with status 1, since JAX's own wait cannot be broken off.
     """
-    if not coordinator:
-        if num_processes > 1:
-            raise HostError("--num_processes needs --coordinator=HOST:PORT, the address of process 0")
-        return
-    if num_processes < 1 or not 0 <= process_id < num_processes:
-        raise HostError(
-            "--coordinator needs --num_processes of at least 1 and a --process_id from 0 below it, "
-            f"not {num_processes} and {process_id}"
+    if coordinator:
+        if num_processes < 1 or not 0 <= process_id < num_processes:
+            raise HostError(
+                "--coordinator needs --num_processes of at least 1 and a --process_id from 0 below it, "
+                f"not {num_processes} and {process_id}"
+            )
+        failed = f"process {process_id} of {num_processes} found no run at {coordinator}"
+        given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
+        _initialize(failed, timeout_seconds, **given)
+    elif num_processes > 1:
+        raise HostError("--num_processes needs --coordinator=HOST:PORT, the address of process 0")
+    elif find and (name := launcher(os.environ)):
+        _log.info("%s started several processes: joining them", name)
+        failed = (
+            f"{name} seems to have started several processes, which did not find each other: give each "
+            "--coordinator=HOST:PORT --num_processes=N --process_id=I, or --distributed=off if each is its own run"
         )
+        devices = _devices_of_slurm_task(os.environ) if name == SLURM else None
+        _initialize(failed, timeout_seconds, local_device_ids=devices)
+
+
+SLURM, TPU, KUBERNETES, OPEN_MPI = "Slurm", "the TPU pod", "Kubernetes", "Open MPI"
+
+
+def launcher(environment: Mapping[str, str]) -> str:
+    """What started this as one of several processes, by its environment variables; empty for a single process.
+
+    JAX finds the coordinator for each of these by itself (``jax.distributed.initialize()`` without arguments), but it
+    does not ask whether there is anyone to wait for. In order:
+
+    - Open MPI, under ``mpirun``: OMPI_COMM_WORLD_SIZE.
+    - Slurm, in a step of several tasks (``srun``): SLURM_STEP_NUM_TASKS. A batch script outside srun, or a notebook in
+      an allocation, is a single process, whatever the allocation holds.
+    - A TPU of several hosts or slices: TPU_PROCESS_ADDRESSES or TPU_WORKER_HOSTNAMES, and MEGASCALE_NUM_SLICES. Where
+      neither is set, the machine's metadata may know: only JAX asks them, and on one host it waits for nobody.
+    - An indexed job or JobSet of Kubernetes: JOB_COMPLETION_INDEX. Its number of pods is not in the environment; JAX
+      asks the cluster for it, with the package ``kubernetes``.
+    """
+    if _count(environment.get("OMPI_COMM_WORLD_SIZE")) > 1:
+        return OPEN_MPI
+    if _count(environment.get("SLURM_STEP_NUM_TASKS")) > 1 and "SLURM_PROCID" in environment:
+        return SLURM
+    workers = environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES")
+    # Where libtpu finds no TPU, it leaves a warning in the place of names.
+    if workers and " " not in workers:
+        several = len(workers.split(",")) > 1 or _count(environment.get("MEGASCALE_NUM_SLICES")) > 1
+        return TPU if several else ""
+    # JAX sets the first where it finds TPU chips, and the second where no metadata are to be asked.
+    if environment.get("TPU_ML_PLATFORM") == "JAX" and "TPU_SKIP_MDS_QUERY" not in environment:
+        return TPU
+    if "KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment:
+        return KUBERNETES
+    return ""
+
+
+def _count(value: str | None) -> int:
+    return int(value) if value and value.isdecimal() else 0
+
+
+def _devices_of_slurm_task(environment: Mapping[str, str]) -> list[int] | None:
+    """All GPUs of the node for its only task. JAX would give a task one, the one that has the task's number."""
+    gpus = _count(environment.get("SLURM_GPUS_ON_NODE"))
+    is_alone = re.fullmatch(r"1(\(x\d+\))?", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    return list(range(gpus)) if gpus and is_alone else None
+
+
+def _initialize(failed: str, timeout_seconds: int, **options: Any) -> None:
+    """``jax.distributed.initialize``, which ends in time and in words."""
+    # JAX aborts the process at its own bound, with no exception to catch: leave before.
+    leave = threading.Timer(timeout_seconds, _leave, [f"{failed} (waited for {timeout_seconds} s)"])
+    leave.daemon = True
+    leave.start()
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=timeout_seconds)
+        jax.distributed.initialize(**options, initialization_timeout=timeout_seconds + 60)
     except Exception as error:
-        raise HostError(
-            f"process {process_id} of {num_processes} found no run at {coordinator} in {timeout_seconds} s: {error}"
-        ) from error
-    _log.info("process %d of %d, %d local devices", process_id, num_processes, jax.local_device_count())
+        raise HostError(f"{failed} ({type(error).__name__}: {error})") from error
+    finally:
+        leave.cancel()
+    _log.info("process %d of %d, %d local devices", jax.process_index(), jax.process_count(), jax.local_device_count())
+
+
+def _leave(words: str) -> None:
+    print(f"dfjax: {words}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def from_first(value: bytes) -> bytes:

@@ -1,13 +1,14 @@
 """The layout of a network over a mesh: weights gathered for their use, activations kept split, attention per device.
 
-What moves, and when: a layer's weights are gathered over ``fsdp`` in the compute type just before the layer runs, in
+There are two. :func:`make` leaves it to the compiler what moves: for sampling and validation. :func:`manual` is for the
+training step, which runs as one program a device over the axes of the batch (``jax.shard_map``), so that what moves is
+what is written here: a layer's weights are gathered over ``fsdp`` in the compute type just before the layer runs, in
 the forward pass and again in the backward one; their gradients are summed and split over ``fsdp`` in float32, so that
-no sum over many devices is made in less. Keys and values are gathered over ``context``. Activations never move over
-the axes of the batch.
+no sum over many devices is made in less (FSDP, arXiv 2304.11277; ZeRO stage 3, arXiv 1910.02054). Keys and values are
+gathered over ``context``. Activations never move over the axes of the batch.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,98 +19,122 @@ from jaxtyping import Array
 from dfjax import config as config_lib
 from dfjax.core import trees
 from dfjax.models import attention
-from dfjax.models.layout import ONE_DEVICE, Attend, Layout, Masks, Streams, joint
+from dfjax.models.layout import Attend, Layout, Masks, Streams, joint
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.parallel import rules
+from dfjax.parallel import rules, torus
 from dfjax.parallel.mesh import BATCH_AXES
 
-# [batch, tokens, width] and [batch, tokens, heads, head].
-TOKENS = PartitionSpec(BATCH_AXES, "context", None)
-HEADS = PartitionSpec(BATCH_AXES, "context", "tensor", None)
-MASK = PartitionSpec(BATCH_AXES, "context")
+WITHIN = ("tensor", "context")
 
 
 def make(config: config_lib.Config, mesh: Mesh) -> Layout:
-    """The layout for a config on a mesh.
+    """The layout of a network called on global arrays.
 
     Raises:
       ConfigError: the platform lacks the wanted attention kernel, or the kernel the shape.
     """
-    platform = mesh.devices.flat[0].platform
+    run = _kernel(config, mesh)
+    if mesh.size == 1:
+        return Layout(attend=run)
+    sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXES, "context", None))
+    return Layout(
+        attend=_split(run, mesh.shape["context"], BATCH_AXES, mesh=mesh),
+        tokens=lambda x: jax.lax.with_sharding_constraint(x, sharding),
+    )
+
+
+def manual_axes(mesh: Mesh) -> tuple[str, ...]:
+    """The axes over which the training step is one program a device: all, unless a layer itself is split."""
+    return mesh.axis_names if all(mesh.shape[axis] == 1 for axis in WITHIN) else BATCH_AXES
+
+
+def manual(config: config_lib.Config, mesh: Mesh) -> Layout:
+    """The layout of a network called under ``shard_map`` over :func:`manual_axes`. Raises as :func:`make` does."""
+    run = _kernel(config, mesh)
+    is_whole = manual_axes(mesh) == mesh.axis_names
+    fetches = mesh.shape["fsdp"] > 1
+    same = Layout()
+    fetch = functools.partial(_fetch, dtype=jnp.dtype(config.model.dtype), stages=torus.stages(mesh, "fsdp"))
+    return Layout(
+        attend=run if is_whole else _split(run, mesh.shape["context"], None, axis_names=frozenset(WITHIN)),
+        tokens=same.tokens
+        if is_whole
+        else lambda x: jax.lax.with_sharding_constraint(x, PartitionSpec(None, "context", None)),
+        weights=fetch if fetches else same.weights,
+        gathers=fetches,
+    )
+
+
+def _kernel(config: config_lib.Config, mesh: Mesh) -> Attend:
+    """Joint attention of the tokens of one device by the kernel that config and platform ask for."""
     tokens, model = sum(mesh_lib.token_counts(config)), config.model
     kernel = attention.choose(
-        model.attention, platform, model.width // model.heads, tokens // mesh.shape["context"], tokens, model.dtype
+        model.attention,
+        mesh.devices.flat[0].platform,
+        model.width // model.heads,
+        tokens // mesh.shape["context"],
+        tokens,
+        model.dtype,
     )
-    if mesh.size == 1:
-        return Layout(attend=functools.partial(_joint, kernel=kernel, remat=config.model.remat == "attention"))
-    splits = mesh.shape["fsdp"] > 1
-    return Layout(
-        attend=_attend(mesh, kernel, remat=config.model.remat == "attention"),
-        tokens=_constrained(mesh),
-        weights=functools.partial(_fetch, mesh=mesh, dtype=jnp.dtype(config.model.dtype))
-        if splits
-        else ONE_DEVICE.weights,
-        gathers=splits,
-    )
-
-
-def _joint(queries: Streams, keys: Streams, values: Streams, masks: Masks, *, kernel: str, remat: bool) -> Streams:
-    """:func:`joint`, whose scores are not kept for the backward pass where ``remat`` says so."""
     run = functools.partial(joint, kernel=kernel)
-    return (attention.checkpointed(run) if remat and kernel == "xla" else run)(queries, keys, values, masks)
+    # Flash kernels keep no scores.
+    return attention.checkpointed(run) if model.remat == "attention" and kernel == "xla" else run
 
 
-def _constrained(mesh: Mesh) -> Callable[[Array], Array]:
-    sharding = NamedSharding(mesh, TOKENS)
-    return lambda x: jax.lax.with_sharding_constraint(x, sharding)
-
-
-def _attend(mesh: Mesh, kernel: str, *, remat: bool) -> Attend:
-    """Attention of each device's own queries over all keys: kernels know one device, and context needs a gather."""
+def _split(run: Attend, contexts: int, batch: tuple[str, ...] | None, **options: Any) -> Attend:
+    """``run`` on each device's own queries and heads, over all keys: kernels know one device."""
 
     def on_device(queries: Streams, keys: Streams, values: Streams, masks: Masks) -> Streams:
-        if mesh.shape["context"] > 1:
+        if contexts > 1:
             gather = functools.partial(jax.lax.all_gather, axis_name="context", axis=1, tiled=True)
             # Their order changes with it, to which attention is blind: positions are in them already.
             keys, values, masks = jax.tree.map(gather, (keys, values, masks))
-        return _joint(queries, keys, values, masks, kernel=kernel, remat=remat)
+        return run(queries, keys, values, masks)
 
     def attend(queries: Streams, keys: Streams, values: Streams, masks: Masks) -> Streams:
-        heads, mask = (HEADS,) * len(queries), (MASK,) * len(masks)
-        run = jax.shard_map(
-            on_device, mesh=mesh, in_specs=(heads, heads, heads, mask), out_specs=heads, check_vma=False
+        heads = (PartitionSpec(batch, "context", "tensor", None),) * len(queries)
+        mask = (PartitionSpec(batch, "context"),) * len(masks)
+        on_all = jax.shard_map(
+            on_device, in_specs=(heads, heads, heads, mask), out_specs=heads, check_vma=False, **options
         )
-        return run(queries, keys, values, masks)
+        return on_all(queries, keys, values, masks)
 
     return attend
 
 
-def _fetch(tree: Any, *, mesh: Mesh, dtype: jnp.dtype) -> Any:
-    """A tree of parameters with those that lie split over ``fsdp`` whole along it, in ``dtype``."""
+def _fetch(tree: Any, *, dtype: jnp.dtype, stages: torus.Stages) -> Any:
+    """A tree of one device's parts of parameters, with those that lie split over ``fsdp`` whole along it."""
 
     def one(name: str, leaf: Array) -> Array:
-        split = rules.spec(name, leaf.shape, mesh)
-        if "fsdp" not in split:
-            return leaf
-        whole = PartitionSpec(*(None if axis == "fsdp" else axis for axis in split))
-        return _gathered(NamedSharding(mesh, split), NamedSharding(mesh, whole), dtype, leaf)
+        axes = rules.axes(name, leaf.ndim)
+        return _gathered(axes.index("fsdp"), dtype, stages, leaf) if "fsdp" in axes else leaf
 
     return trees.map_named(one, tree)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _gathered(split: NamedSharding, whole: NamedSharding, dtype: jnp.dtype, leaf: Array) -> Array:
+def _gathered(dimension: int, dtype: jnp.dtype, stages: torus.Stages, leaf: Array) -> Array:
     """A parameter cast where it lies, then gathered; its gradient is float32 before it is summed over devices."""
-    cast = jax.lax.with_sharding_constraint(leaf.astype(dtype), split)
-    return jax.lax.with_sharding_constraint(cast, whole)
+    return torus.all_gather(leaf.astype(dtype), "fsdp", dimension, stages)
 
 
-def _gathered_forward(split, whole, dtype, leaf):
-    return _gathered(split, whole, dtype, leaf), None
+def _gathered_forward(dimension, dtype, stages, leaf):
+    return _gathered(dimension, dtype, stages, leaf), None
 
 
-def _gathered_backward(split, whole, dtype, _, gradient):
-    return (jax.lax.with_sharding_constraint(gradient.astype(jnp.float32), split),)
+def _gathered_backward(dimension, dtype, stages, _, gradient):
+    return (torus.sum_scatter(gradient.astype(jnp.float32), "fsdp", dimension, stages),)
 
 
 _gathered.defvjp(_gathered_forward, _gathered_backward)
+
+
+def summed(gradients: Any, mesh: Mesh) -> Any:
+    """Gradients of one device's rows summed over all: those of gathered weights are already summed over ``fsdp``."""
+
+    def one(name: str, leaf: Array) -> Array:
+        gathered = mesh.shape["fsdp"] > 1 and "fsdp" in rules.axes(name, leaf.ndim)
+        axes = tuple(a for a in BATCH_AXES if mesh.shape[a] > 1 and not (gathered and a == "fsdp"))
+        return jax.lax.psum(leaf, axes) if axes else leaf
+
+    return trees.map_named(one, gradients)

@@ -29,17 +29,20 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+def axes(name: str, dimensions: int, rules: tuple[Rule, ...] = RULES) -> tuple[str | None, ...]:
+    """The mesh axis of each dimension of the parameter called ``name``, None for one that is whole."""
+    last = next(last for pattern, last in rules if re.search(pattern, name))
+    # A scalar that stands for a parameter, as some optimizers keep, has none.
+    return (None,) * (dimensions - len(last)) + last if len(last) <= dimensions else (None,) * dimensions
+
+
 def spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: tuple[Rule, ...] = RULES) -> PartitionSpec:
     """The PartitionSpec of the parameter called ``name``.
 
     Raises:
       ConfigError: an axis does not divide the dimension that the rule splits over it.
     """
-    axes = next(axes for pattern, axes in rules if re.search(pattern, name))
-    if len(axes) > len(shape):
-        # A scalar that stands for a parameter, as some optimizers keep.
-        return PartitionSpec()
-    full = (None,) * (len(shape) - len(axes)) + axes
+    full = axes(name, len(shape), rules)
     for dimension, axis in zip(shape, full, strict=True):
         if axis and dimension % mesh.shape[axis]:
             raise ConfigError(

@@ -32,7 +32,10 @@ _CAPTIONS_FOR_TOKENIZER = 100_000
 
 @dataclasses.dataclass
 class Run:
-    """The parts of a run. ``source`` is None for synthetic data; ``state`` is handed to the step, which is donated it, and must not be used after."""
+    """The parts of a run, ``source`` None for synthetic data.
+
+    ``state`` is handed to the step, which is donated it, and must not be used after.
+    """
 
     config: config_lib.Config
     room: Workdir

@@ -1,12 +1,13 @@
 """The training step: one jitted, donated, sharded function of (state, batch)."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from dfjax import config as config_lib
@@ -16,6 +17,7 @@ from dfjax.diffusion import loss as loss_lib
 from dfjax.models import process as process_lib
 from dfjax.models.denoiser import Caption, Denoiser, image_shape
 from dfjax.models.mmdit import Features
+from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.train.state import TrainState
 
@@ -82,16 +84,22 @@ def draw(
 
 
 def loss_and_gradients(
-    denoiser: Denoiser, config: config_lib.Config, null: Caption, state: TrainState, batch: Batch
+    denoiser: Denoiser,
+    config: config_lib.Config,
+    null: Caption,
+    state: TrainState,
+    batch: Batch,
+    index: Int[Array, "batch"],
 ) -> tuple[Float[Array, ""], Any]:
-    """Mean loss of the global batch and its gradients, summed over micro-batches in float32.
+    """Mean loss of rows of the global batch and its gradients, summed over micro-batches in float32.
 
     With a learned variance the gradients are those of ``weighting.learned``; the loss is still the plain one.
 
     Args:
-      null: the null caption, without a batch axis. batch: see :func:`batch_shapes`.
+      null: the null caption, without a batch axis. batch: see :func:`batch_shapes`. index: the rows' places in the
+        global batch.
     """
-    total, parts = config.train.batch_size, config.train.accumulation
+    parts = config.train.accumulation
     process = process_lib.make(config.diffusion)
 
     def objective(params, part: Batch, index: Int[Array, "batch"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -114,12 +122,13 @@ def loss_and_gradients(
         (_, loss), gradients = jax.value_and_grad(objective, has_aux=True)(state.params, part, index)
         return loss, gradients
 
-    index = jnp.arange(total, dtype=jnp.int32)
     if parts == 1:
         return evaluate(batch, index)
 
     # Every parts-th row makes a micro-batch: each device then finds its share among its own rows.
-    micro = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(total // parts, parts, *x.shape[1:]), 1, 0), (batch, index))
+    micro = jax.tree.map(
+        lambda x: jnp.moveaxis(x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 1, 0), (batch, index)
+    )
 
     def add(sums, part):
         return jax.tree.map(jnp.add, sums, evaluate(*part)), None
@@ -127,6 +136,40 @@ def loss_and_gradients(
     zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
     sums, _ = jax.lax.scan(add, zeros, micro)
     return jax.tree.map(lambda x: x / parts, sums)
+
+
+def _over(mesh: Mesh, denoiser: Denoiser, config: config_lib.Config, null: Caption, specs: Any) -> Callable:
+    """(state, batch) -> loss and gradients of the global batch, each device at work on its own rows."""
+    rows = config.train.batch_size
+    if mesh.size == 1:
+        on_one = denoiser.on(layout.make(config, mesh))
+        return lambda state, batch: loss_and_gradients(
+            on_one, config, null, state, batch, jnp.arange(rows, dtype=jnp.int32)
+        )
+    own, axes, shards = denoiser.on(layout.manual(config, mesh)), layout.manual_axes(mesh), mesh_lib.batch_shards(mesh)
+
+    def on_device(params, number, attempt, batch: Batch):
+        place = jax.lax.axis_index(mesh_lib.BATCH_AXES)
+        index = place * (rows // shards) + jnp.arange(rows // shards, dtype=jnp.int32)
+        state = TrainState(step=number, attempt=attempt, params=params, ema=None, optimizer=None)
+        loss, gradients = loss_and_gradients(own, config, null, state, batch, index)
+        # Each is a mean over as many rows.
+        gradients = jax.tree.map(lambda x: x / shards, gradients)
+        return jax.lax.pmean(loss, mesh_lib.BATCH_AXES), layout.summed(gradients, mesh)
+
+    def parts_of(spec: PartitionSpec) -> PartitionSpec:
+        return PartitionSpec(*(axis if axis in axes else None for axis in spec))
+
+    params = jax.tree.map(parts_of, specs)
+    run = jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(params, PartitionSpec(), PartitionSpec(), mesh_lib.BATCH),
+        out_specs=(PartitionSpec(), params),
+        axis_names=frozenset(axes),
+        check_vma=False,
+    )
+    return lambda state, batch: run(state.params, state.step, state.attempt, batch)
 
 
 def make(
@@ -139,8 +182,10 @@ def make(
 ) -> jax.stages.Wrapped:
     """The jitted step. It is donated the state; the batch lies as ``mesh.batch_sharding`` says."""
 
+    evaluate = _over(mesh, denoiser, config, null, jax.tree.map(lambda leaf: leaf.spec, state_shardings.params))
+
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        loss, gradients = loss_and_gradients(denoiser, config, null, state, batch)
+        loss, gradients = evaluate(state, batch)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         new = TrainState(

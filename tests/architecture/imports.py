@@ -16,7 +16,8 @@ LAYERS = {
     "text": 1,
     "models": 2,
     "data": 2,
-    "parallel": 2,
+    # Above the networks, which it lays out.
+    "parallel": 2.5,
     "checkpoint": 2,
     "train": 3,
     "sample": 3,

@@ -98,6 +98,7 @@ def test_a_learned_variance_finds_the_loss_and_leaves_the_reported_one_as_it_is(
     params["log_variance"] = jax.tree.map(jnp.zeros_like, params["log_variance"])
     optimizer = optim.make(config)
     null_ids, batch = small.tokenizer().null(), small.batch()
+    rows = jnp.arange(16, dtype=jnp.int32)
 
     def state(number, params):
         return state_lib.TrainState(jnp.int32(number), jnp.int32(0), params, params, optimizer.init(params), {})
@@ -108,7 +109,7 @@ def test_a_learned_variance_finds_the_loss_and_leaves_the_reported_one_as_it_is(
     @jax.jit
     def take(number, head, moments):
         loss, gradients = step.loss_and_gradients(
-            network, config, null_ids, state(number, params | {"log_variance": head}), batch
+            network, config, null_ids, state(number, params | {"log_variance": head}), batch, rows
         )
         updates, moments = descent.update(gradients["log_variance"], moments)
         return loss, optax.apply_updates(head, updates), moments
@@ -116,7 +117,7 @@ def test_a_learned_variance_finds_the_loss_and_leaves_the_reported_one_as_it_is(
     plain_network = small.denoiser({k: v for k, v in values.items() if k != "diffusion.learned_variance"})
     plain_config = small.config({k: v for k, v in values.items() if k != "diffusion.learned_variance"})
     plain = {name: leaf for name, leaf in params.items() if name != "log_variance"}
-    expected, _ = step.loss_and_gradients(plain_network, plain_config, null_ids, state(0, plain), batch)
+    expected, _ = step.loss_and_gradients(plain_network, plain_config, null_ids, state(0, plain), batch, rows)
     head, moments, losses = params["log_variance"], descent.init(params["log_variance"]), []
     for number in range(150):
         loss, head, moments = take(number, head, moments)

@@ -1,0 +1,146 @@
+"""Whether the input keeps up: host images a second, the step with real and with synthetic input, and a huge index.
+
+    python benchmarks/bench_input.py [--config=configs/emoji.py] [--parts=host,step,index]
+
+host: pictures a second of one core through the whole pipeline, and of Pillow's bare decoding and resizing of the same
+bytes, in turn, by processor time, so that neighbours do not count.
+step: wall time of a training step on batches of the pipeline and on one batch that stays on the device, in turn, from
+compiled steps of one process. Workers fill their buffers while the other kind runs, so the first steps of each block
+are not counted. On a CPU both share the cores: reading costs the step what it takes of them.
+index: the memory of a shuffled order of ten million records, and the time to its first and to a far position.
+"""
+
+import io
+import statistics
+import time
+import tracemalloc
+
+import jax
+import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
+from PIL import Image
+
+from dfjax import config as config_lib
+from dfjax.data import pipeline, sources
+from dfjax.models import denoiser as denoiser_lib
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.text import tokenizer as tokenizer_lib
+from dfjax.train import optim, step
+from dfjax.train import state as state_lib
+
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
+_PARTS = flags.DEFINE_list("parts", ["host", "step", "index"], "what to measure")
+_ROUNDS = flags.DEFINE_integer("rounds", 10, "pairs of timings")
+_STEPS = flags.DEFINE_integer("steps", 30, "steps of a timing")
+_UNCOUNTED = 10
+_PICTURES = 500
+_RECORDS = 10_000_000
+
+
+def host(config: config_lib.Config, source, tokenizer) -> None:
+    """Pictures a second of one core, of the pipeline and of the bare decoder."""
+    examples = pipeline.training_examples(source, tokenizer, config.data, config.train.seed)
+    side = config.data.resolution
+
+    def whole(start: int) -> float:
+        began = time.process_time()
+        for position in range(start, start + _PICTURES):
+            examples[position]
+        return _PICTURES / (time.process_time() - began)
+
+    def bare(start: int) -> float:
+        order = range(start, start + _PICTURES)
+        indices = [pipeline.position_to_index(len(source), config.train.seed, position) for position in order]
+        files = [source[index].image for index in indices]
+        began = time.process_time()
+        for file in files:
+            image = Image.open(io.BytesIO(file)).convert("RGB")
+            np.asarray(image.resize((side, side), Image.Resampling.HAMMING))
+        return _PICTURES / (time.process_time() - began)
+
+    pairs = [(whole(i * _PICTURES), bare(i * _PICTURES)) for i in range(1, _ROUNDS.value + 1)]
+    print(f"pipeline        {statistics.median(a for a, _ in pairs):8.0f} images/s per core")
+    print(f"bare decoder    {statistics.median(b for _, b in pairs):8.0f} images/s per core")
+    print(f"share           {statistics.median(a / b for a, b in pairs):8.2f}")
+
+
+def training(config: config_lib.Config, source, tokenizer) -> None:
+    """Wall time of a step on real and on synthetic input."""
+    mesh = mesh_lib.make(config.mesh)
+    denoiser, optimizer = denoiser_lib.make(config, tokenizer.vocab_size), optim.make(config)
+    state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    train_step = step.make(denoiser, config, optimizer, tokenizer.null(), mesh, shardings)
+    batches = pipeline.training_batches(
+        source,
+        tokenizer,
+        config.data,
+        seed=config.train.seed,
+        batch_size=config.train.batch_size,
+        sharding=mesh_lib.batch_sharding(mesh),
+    )
+
+    def seconds(following) -> float:
+        nonlocal state
+        for number in range(_UNCOUNTED + _STEPS.value):
+            if number == _UNCOUNTED:
+                jax.block_until_ready(state)
+                began = time.perf_counter()
+            state, _ = train_step(state, following())
+        jax.block_until_ready(state)
+        return (time.perf_counter() - began) / _STEPS.value
+
+    with batches:
+        kept = next(batches).arrays
+        seconds(lambda: kept)
+        pairs = []
+        for number in range(_ROUNDS.value):
+            kinds = [lambda: next(batches).arrays, lambda: kept]
+            # Now one first, now the other.
+            times = [seconds(kind) for kind in (kinds if number % 2 else kinds[::-1])]
+            pairs.append(times if number % 2 else times[::-1])
+    ratios = [real / synthetic for real, synthetic in pairs]
+    print(f"real input      {statistics.median(a for a, _ in pairs) * 1e3:8.2f} ms a step")
+    print(f"synthetic input {statistics.median(b for _, b in pairs) * 1e3:8.2f} ms a step")
+    print(f"ratio           {statistics.median(ratios):8.3f}  (from {min(ratios):.3f} to {max(ratios):.3f})")
+
+
+class Numbers:
+    """A source of nothing but a length."""
+
+    def __len__(self) -> int:
+        return _RECORDS
+
+
+def index(config: config_lib.Config, tokenizer) -> None:
+    """What it costs to shuffle ten million records."""
+    tracemalloc.start()
+    began = time.perf_counter()
+    pipeline.training_examples(Numbers(), tokenizer, config.data, config.train.seed)
+    pipeline.position_to_index(_RECORDS, config.train.seed, 0)
+    first = time.perf_counter() - began
+    began = time.perf_counter()
+    pipeline.position_to_index(_RECORDS, config.train.seed, 10**9)
+    far = time.perf_counter() - began
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(f"{_RECORDS:,} records: {peak / 1e3:.1f} kB at most, first position {first * 1e3:.2f} ms")
+    print(f"position 1e9 after {far * 1e3:.2f} ms")
+
+
+def main(_: list[str]) -> None:
+    config = config_lib.resolve(_CONFIG.value.to_dict())
+    source = sources.open_source(config.data, config.data.split)
+    captions = pipeline.example_captions(source, 100_000)
+    tokenizer = tokenizer_lib.learn(captions, config.text.vocab_size, config.text.max_tokens)
+    if "host" in _PARTS.value:
+        host(config, source, tokenizer)
+    if "step" in _PARTS.value:
+        training(config, source, tokenizer)
+    if "index" in _PARTS.value:
+        index(config, tokenizer)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,118 @@
+"""The same small run by 1, 2 and 4 real processes, joined over loopback, each with one CPU device and its shard.
+
+Batches are the same bits, losses agree, every process reads rows of its own, and only the first one writes.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests import command
+from tests.data import tiny
+
+PROGRAM = pathlib.Path(__file__).with_name("losses_program.py")
+STEPS, BATCH = 20, 16
+OVERRIDES = (
+    "data.validation_split=",
+    "data.vary_captions=True",
+    "data.flip=True",
+    "text.depth=0",
+    "mesh.data=1",
+    "mesh.fsdp=-1",
+    f"train.num_steps={STEPS}",
+    "train.log_every_steps=1",
+)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Run:
+    """What ``count`` processes left behind: losses by step, hashes of rows by process, and what each said."""
+
+    def __init__(self, count: int, data: str, folder: pathlib.Path):
+        address = f"127.0.0.1:{_free_port()}"
+        environment = os.environ | {
+            "JAX_PLATFORMS": "cpu",
+            "JAX_COORDINATOR_BIND_ADDRESS": address,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        arguments = command.train(folder / "run", data, *OVERRIDES)
+        records = [folder / f"{rank}.json" for rank in range(count)]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, str(PROGRAM), str(record), *arguments]
+                + [f"--coordinator={address}", f"--num_processes={count}", f"--process_id={rank}"],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank, record in enumerate(records)
+        ]
+        try:
+            self.said = [process.communicate(timeout=300)[1] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        for process, words in zip(processes, self.said, strict=True):
+            assert process.returncode == 0, words[-3000:]
+        self.folder = folder / "run"
+        self.rows = [json.loads(record.read_text()) for record in records]
+        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
+        self.losses = {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[int, Run]:
+    data = str(tmp_path_factory.mktemp("data"))
+    tiny.TinyLabelled(data_dir=data).download_and_prepare()
+    return {count: Run(count, data, tmp_path_factory.mktemp(f"by_{count}")) for count in (1, 2, 4)}
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_batches_are_the_same_bits(count, runs):
+    (wanted,) = runs[1].rows
+    assert len(wanted) == STEPS * BATCH * 2
+    assert len(set(wanted.values())) > STEPS
+    found = {key: value for rows in runs[count].rows for key, value in rows.items()}
+    assert found == wanted
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_each_process_reads_rows_of_its_own(count, runs):
+    parts = [set(rows) for rows in runs[count].rows]
+    assert [len(part) for part in parts] == [STEPS * BATCH * 2 // count] * count
+    assert not any(one & other for one, other in itertools.combinations(parts, 2))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_losses_agree(count, runs):
+    steps = range(1, STEPS + 1)
+    wanted = np.array([runs[1].losses[step] for step in steps])
+    found = np.array([runs[count].losses[step] for step in steps])
+    assert len(runs[count].losses) == STEPS
+    # Plainly another number at each step, or there were little to agree about.
+    assert np.ptp(wanted) > 0.05 * wanted.mean()
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_only_the_first_process_tells_of_the_run(count, runs):
+    first, *others = runs[count].said
+    assert f"step {STEPS}/{STEPS}" in first
+    for rank, words in enumerate(others, 1):
+        assert f"process {rank} of {count}, 1 local devices" in words
+        assert "step " not in words
+        assert "parameters in" not in words
+    assert len(list(runs[count].folder.glob("events.out.tfevents*"))) == 1
