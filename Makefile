@@ -16,7 +16,7 @@ BENCH    ?= $(wildcard benchmarks/bench_*.py)
 comma    := ,
 BIN      := $(VENV)/bin
 RECIPE   := configs/emoji.py
-TEST_ENV := $(VENV)/.with-test$(if $(filter all,$(DFJAX_REQUIRE)),$(comma)parity)
+TEST_ENV := $(VENV)/.with-test$(if $(filter all,$(DFJAX_REQUIRE)),$(comma)parity$(comma)tpu)
 export DFJAX_REQUIRE
 
 .DEFAULT_GOAL := help

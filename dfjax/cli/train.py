@@ -46,6 +46,9 @@ def _sample_hook(run):
     from dfjax.train.loop import Hook
 
     settings = run.config.sample
+    if run.config.text.features or run.config.data.latent_channels:
+        # Neither can a prompt become features yet, nor latents a picture.
+        return Hook(0, lambda state, step: ({}, {}))
     wanted = generate.requests(settings.prompts, _PICTURES_PER_PROMPT, settings.guidance, settings.negative_prompt)
     sampler = generate.Sampler(
         run.denoiser,

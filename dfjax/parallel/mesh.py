@@ -3,9 +3,10 @@
 import logging
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
-from jax.experimental import mesh_utils
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from dfjax import config as config_lib
@@ -43,26 +44,25 @@ def make(sizes: config_lib.Mesh, devices: Sequence[jax.Device] | None = None) ->
             f"{len(devices)} devices; try --config.mesh.data=-1 --config.mesh.replica={slices} {others}"
         )
     shape = tuple(len(devices) // fixed if size == -1 else size for size in wanted.values())
-    mesh = _over_slices(shape, devices, slices) if slices > 1 else _in_one(shape, devices)
+    if shape[0] % slices:
+        raise config_lib.ConfigError(
+            f"config key 'mesh.replica': {shape[0]} is no multiple of the {slices} slices, and only replicas may lie "
+            f"in different slices; try --config.mesh.replica={max(1, round(shape[0] / slices)) * slices}"
+        )
+    array = np.array(sorted(devices, key=_place)).reshape(shape)
+    mesh = Mesh(array, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     _log.info("mesh: %s over %d %s device(s)", dict(mesh.shape), len(devices), devices[0].platform)
     return mesh
 
 
-def _in_one(shape: tuple[int, ...], devices: Sequence[jax.Device]) -> Mesh:
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+def _place(device: jax.Device) -> tuple[Any, ...]:
+    """Slice by slice, and in a slice line by line of its torus: each axis of the mesh lies along whole lines, or parts.
 
-
-def _over_slices(shape: tuple[int, ...], devices: Sequence[jax.Device], slices: int) -> Mesh:
-    replicas = shape[0]
-    if replicas % slices:
-        raise config_lib.ConfigError(
-            f"config key 'mesh.replica': {replicas} is no multiple of the {slices} slices, and only replicas may lie "
-            f"in different slices; try --config.mesh.replica={max(1, round(replicas / slices)) * slices}"
-        )
-    inside = (replicas // slices, *shape[1:])
-    between = (slices, *(1 for _ in shape[1:]))
-    array = mesh_utils.create_hybrid_device_mesh(inside, between, devices)
-    return Mesh(array, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    Along such lines ``torus.py`` can tell one dimension from the next. JAX's own order is not always so: for v5e:4x4 it
+    is a snake. Devices without coordinates keep their order, by process.
+    """
+    coords = tuple(getattr(device, "coords", None) or ())
+    return getattr(device, "slice_index", 0) or 0, coords or (device.process_index,), device.id
 
 
 def batch_shards(mesh: Mesh) -> int:

@@ -20,7 +20,7 @@ from dfjax.core.errors import DfjaxError
 from dfjax.data import pipeline, sources, synthetic
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import report, run, step, validation
+from dfjax.train import report, run, speed, step, validation
 from dfjax.train.state import TrainState
 
 _log = logging.getLogger(__name__)
@@ -95,9 +95,10 @@ def _steps(
     actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
     with batches:
         first = next(batches)
+        use = speed.of(config, state.params)
         train_step, compile_seconds = _compile(ready, first.arrays)
         writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
-        progress = report.Progress(total, config.train.batch_size, ready.seconds)
+        progress = report.Progress(total, config.train.batch_size, ready.seconds, use)
         for number in range(ready.start + 1, total + 1):
             batch = first if number == ready.start + 1 else next(batches)
             state, metrics = train_step(state, batch.arrays)

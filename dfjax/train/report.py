@@ -14,6 +14,7 @@ import numpy as np
 from clu import metric_writers
 
 from dfjax.checkpoint.workdir import Workdir
+from dfjax.train.speed import Speed
 
 _log = logging.getLogger(__name__)
 
@@ -74,8 +75,9 @@ def writer(room: Workdir) -> metric_writers.MetricWriter:
 class Progress:
     """A line every so many steps: step, loss, images/s and the time left; and the scalars behind it."""
 
-    def __init__(self, total_steps: int, batch_size: int, seconds_before: float):
-        """``seconds_before``: what the run had spent in training before it was resumed."""
+    def __init__(self, total_steps: int, batch_size: int, seconds_before: float, speed: Speed | None = None):
+        """``seconds_before``: what the run had spent in training before it was resumed. ``speed``: of its devices."""
+        self._speed = speed
         self._total, self._batch = total_steps, batch_size
         self._before = seconds_before
         self._started = self._lap = time.monotonic()
@@ -99,14 +101,23 @@ class Progress:
         self._lap, self._since = now, []
         left = (self._total - step) * step_seconds
         rate = self._batch / step_seconds
+        use = self._speed.scalars(step_seconds) if self._speed else {}
+        mfu = f"  MFU {use['train/mfu']:.1%}" if "train/mfu" in use else ""
         _log.info(
-            "step %d/%d  loss %.4f  %.1f images/s  left %s", step, self._total, means["loss"], rate, time_words(left)
+            "step %d/%d  loss %.4f  %.1f images/s%s  left %s",
+            step,
+            self._total,
+            means["loss"],
+            rate,
+            mfu,
+            time_words(left),
         )
         return {
             **{f"train/{name}": value for name, value in means.items()},
             "train/images_per_second": rate,
             "train/step_seconds": step_seconds,
             "train/images_seen": float(step * self._batch),
+            **use,
         }
 
     @contextlib.contextmanager

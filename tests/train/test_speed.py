@@ -1,0 +1,31 @@
+"""What a run says of its use of the devices."""
+
+import jax
+import pytest
+
+from dfjax.models import flops
+from dfjax.train import speed
+from tests import small
+
+
+def test_utilization_is_the_formula_over_what_the_devices_could_do_in_the_time():
+    found = speed.Speed(flops_per_step=6e9, peak_flops=4e9).scalars(step_seconds=3.0)
+    assert found["train/mfu"] == pytest.approx(0.5)
+    assert found["train/memory_gib"] > 0.05
+
+
+def test_no_peak_no_utilization():
+    assert "train/mfu" not in speed.Speed(6e9, None).scalars(1.0)
+
+
+def test_on_a_cpu_the_peak_is_measured(monkeypatch):
+    monkeypatch.setattr(speed.hardware, "measure_cpu", lambda: 7e10)
+    params = small.denoiser().abstract_params()
+    assert speed.of(small.config(), params) == speed.Speed(flops.formula(small.config(), params), 7e10)
+
+
+def test_an_unknown_device_is_said_to_be_unknown(monkeypatch, caplog):
+    device = type("Device", (), {"device_kind": "Abacus", "platform": "wood"})()
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    assert speed.of(small.config(), small.denoiser().abstract_params()).peak_flops is None
+    assert "the peak of a Abacus is not in" in caplog.text
