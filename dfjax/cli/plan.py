@@ -1,7 +1,7 @@
 """dfjax plan --config=RECIPE.py --topology=KIND:SHAPE[*SLICES] [--config.KEY=VALUE ...]
 
-Compiles the training step for devices that need not be there (v4, v5e, v5p, v6e, a100, h100, h200, cpu) and says whether
-it fits, what it sends and the least time it takes. Exits with 0 if it fits and 1 if it does not.
+Compiles the training step for devices that need not be there (v4, v5e, v5p, v6e, a100, h100, h200, cpu) and says
+whether it fits, what it sends and the least time it takes. Exits with 0 if it fits and 1 if it does not.
 
     --shardings     which parameter is split over which axis, without compiling
     --json          one object instead of words

@@ -19,6 +19,7 @@ from jaxtyping import Int32, UInt8
 from dfjax import config
 from dfjax.data import captions, sources, transforms
 from dfjax.data.errors import DataError
+from dfjax.data.pictures import Pictures
 from dfjax.data.prefetch import Prefetch
 from dfjax.data.records import Record
 
@@ -75,7 +76,8 @@ def training_examples(
     source: sources.RecordSource, tokenizer: Tokenizer, data: config.Data, seed: int
 ) -> grain.MapDataset:
     """The endless training sequence: ``examples[position]`` is an :class:`Example`, a function of (seed, position)."""
-    return _order(len(source), seed).random_map(functools.partial(_draw, source, tokenizer, data))
+    draw = functools.partial(_draw, Pictures(source, data.resolution), tokenizer, data)
+    return _order(len(source), seed).random_map(draw)
 
 
 def training_batches(
@@ -184,20 +186,19 @@ def _order(size: int, seed: int) -> grain.MapDataset:
     return grain.MapDataset.range(size).seed(seed).shuffle().repeat()
 
 
-def _draw(
-    source: sources.RecordSource, tokenizer: Tokenizer, data: config.Data, index: int, rng: np.random.Generator
-) -> Example:
+def _draw(pictures: Pictures, tokenizer: Tokenizer, data: config.Data, index: int, rng: np.random.Generator) -> Example:
     """A training example: caption, hue and mirroring drawn from ``rng``."""
     flip = bool(rng.random() < 0.5) and data.flip
     state = rng.bit_generator.state
 
-    def use(record: Record) -> Example:
+    def use(shown: tuple[Record, UInt8[np.ndarray, "height width 3"]]) -> Example:
+        record, pixels = shown
         rng.bit_generator.state = state  # A record that replaces a damaged one meets the same draws.
         caption, colour = captions.choose(record, data, rng)
-        image = transforms.render(record.image, data.resolution, flip=flip, colour=colour)
+        image = transforms.vary(pixels, flip=flip, colour=colour)
         return Example(image, tokenizer.encode(caption), caption, tokenizer.is_cut(caption), [])
 
-    example, bad = sources.read(source, index, use)
+    example, bad = sources.read(pictures, index, use)
     return dataclasses.replace(example, bad=bad)
 
 

@@ -7,7 +7,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -17,6 +17,7 @@ from dfjax.data.errors import DataError
 from dfjax.data.records import Record
 
 T = TypeVar("T")
+R = TypeVar("R", covariant=True)
 
 EMBEDDED = "emoji_captions"
 
@@ -100,7 +101,15 @@ def open_source(data: config.Data, split: str) -> RecordSource:
     return source
 
 
-def read(source: RecordSource, index: int, use: Callable[[Record], T]) -> tuple[T, list[tuple[str, str]]]:
+class Records(Protocol[R]):
+    """What :func:`read` needs of a source: its length, names, and records of any kind by index."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> R: ...
+    def id(self, index: int) -> str: ...
+
+
+def read(source: Records[R], index: int, use: Callable[[R], T]) -> tuple[T, list[tuple[str, str]]]:
     """``use(record)`` of a record; where it is damaged, of the next one that is not.
 
     Returns:

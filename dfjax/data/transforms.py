@@ -57,7 +57,13 @@ def render(
       flip: mirror it left to right.
       colour: show it in this hue (see :data:`dfjax.data.recolour.HUES`); None leaves its own colours.
     """
-    pixels = square(decode(data, resolution), resolution)
+    return vary(square(decode(data, resolution), resolution), flip=flip, colour=colour)
+
+
+def vary(
+    pixels: UInt8[np.ndarray, "h w 3"], *, flip: bool = False, colour: str | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A square picture in another hue, mirrored, or both; see :func:`render`."""
     if colour is not None:
         unit = recolouring.recolour(pixels.astype(np.float32) / 255, colour)
         pixels = np.round(unit * 255).astype(np.uint8)

@@ -119,7 +119,8 @@ def _gathered(dimension: int, dtype: jnp.dtype, stages: torus.Stages, leaf: Arra
 
 
 def _gathered_forward(dimension, dtype, stages, leaf):
-    return _gathered(dimension, dtype, stages, leaf), None
+    # Not by calling _gathered: what may be gathered again is told by the primitive (models/stack.py).
+    return torus.all_gather(leaf.astype(dtype), "fsdp", dimension, stages), None
 
 
 def _gathered_backward(dimension, dtype, stages, _, gradient):

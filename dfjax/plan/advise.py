@@ -32,7 +32,7 @@ def find(config: config_lib.Config, topology: Topology, plan: Plan, most: int = 
     tried: list[Change] = []
     last = plan.memory
     last_parts = config.train.accumulation
-    for changes in candidates(config, topology.device.platform):
+    for changes in candidates(config, topology.device.platform, plan.mesh["data"]):
         if len(tried) == most:
             break
         changed = apply(config, changes)
@@ -54,8 +54,12 @@ def find(config: config_lib.Config, topology: Topology, plan: Plan, most: int = 
     return Advice(None, tuple(tried))
 
 
-def candidates(config: config_lib.Config, platform: str) -> Iterator[Changes]:
-    """Changes worth a try, the cheapest first; some may not divide. Accumulation comes on top of all others."""
+def candidates(config: config_lib.Config, platform: str, copies: int) -> Iterator[Changes]:
+    """Changes worth a try, the cheapest first; some may not divide. Accumulation comes on top of all others.
+
+    Args:
+      copies: of the parameters, in devices that FSDP could spread them over.
+    """
     changes: Changes = {}
     if config.model.attention == "xla" and platform != "cpu":
         changes = {"model.attention": "auto"}
@@ -65,7 +69,7 @@ def candidates(config: config_lib.Config, platform: str) -> Iterator[Changes]:
     for remat in more if platform == "cpu" else [remat for remat in more if remat != "attention"]:
         yield changes | {"model.remat": remat}
     fullest = changes | ({"model.remat": _REMATS[-1]} if more else {})
-    if config.mesh.fsdp != -1:
+    if copies > 1:
         yield changes | _SPLIT
         if more:
             yield fullest | _SPLIT

@@ -24,7 +24,7 @@ _MOVERS = ("dot_general", "conv_general_dilated", "pallas_call", "dot_product_at
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
-    """Bytes a step, of weights and their gradients and for each row of the batch, on a device that holds whole layers."""
+    """Bytes a step on a device with whole layers: of weights and their gradients, and for each row of its batch."""
 
     fixed: float = 0.0
     per_row: float = 0.0

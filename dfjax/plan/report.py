@@ -39,9 +39,9 @@ class Plan:
 
     Attributes:
       mesh: size of each axis. usable_bytes: of the device's memory, what a program may fill.
-      params: the network's numbers. model_flops: by formula (models/flops.py). jaxpr_flops: those executed, of products,
-        convolutions and kernels. recomputed_share: of the executed ones, against the same step with plain attention and
-        nothing computed again. hbm_moved: an estimate (hbm.py).
+      params: the network's numbers. model_flops: by formula (models/flops.py). jaxpr_flops: those executed, of
+        products, convolutions and kernels. recomputed_share: of the executed ones, against the same step with plain
+        attention and nothing computed again. hbm_moved: an estimate (hbm.py).
       collectives: by kind and axes; None where the compiler refused the program.
       examples: of a batch. peak_flops: of all devices, per second, for the network's compute type.
     """
@@ -120,7 +120,7 @@ class Plan:
         peak, usable = self.memory.peak, self.usable_bytes
         mesh = " x ".join(f"{axis} {size}" for axis, size in self.mesh.items() if size > 1) or "one device"
         lines = [
-            f"{self.topology}: {math.prod(self.mesh.values())} device(s), {mesh}",
+            f"{self.topology}: {math.prod(self.mesh.values())} device(s), {mesh}; {_scaled(self.params)} parameters",
             f"{verdict}: {_size(peak)} of {_size(usable)} usable a device "
             f"({_size(self.hbm_bytes)} in all, {peak / self.hbm_bytes:.1%})",
             "",
@@ -140,8 +140,9 @@ class Plan:
         found = self.memory
         rows = [(f"state: {kind}", size) for kind, size in found.state.items() if size]
         if found.working is None or found.program is None:
-            return _table("memory a device", [(name, _size(size)) for name, size in rows]) + [
-                "  the compiler refused the program, so only its total is known"
+            return [
+                *_table("memory a device", [(name, _size(size)) for name, size in rows]),
+                "  the rest is unknown: the compiler refused the program, and said its total only",
             ]
         rows += [("working memory", found.working), ("program", found.program)]
         rows += [("batch, padding", found.peak - sum(size for _, size in rows)), ("peak", found.peak)]
@@ -149,9 +150,8 @@ class Plan:
 
     def _work_lines(self) -> list[str]:
         rows = [
-            ("parameters", f"{self.params / 1e6:,.1f} M"),
-            ("model, by formula", _operations(self.model_flops)),
-            ("executed, by the jaxpr", _operations(self.jaxpr_flops)),
+            ("model, by formula", f"{_scaled(self.model_flops)}flop"),
+            ("executed, by the jaxpr", f"{_scaled(self.jaxpr_flops)}flop"),
             ("computed again", f"{self.recomputed_share:.1%} of the executed"),
         ]
         return _table("floating-point operations a step", rows)
@@ -188,16 +188,10 @@ class Plan:
         change = self.advice.change
         if change is None:
             state = sum(self.memory.state.values())
-            words = (
-                f"no change of remat, fsdp or accumulation that was compiled fits; the state is {_size(state)} a device"
-            )
+            words = f"found no remat, fsdp or accumulation with which it fits; the state is {_size(state)} a device"
             return ["", *tried, f"{words}: take more devices or a smaller network"]
-        return [
-            "",
-            *tried,
-            f"to make it fit: {change.flags}",
-            f"  which needs {_size(change.bytes_per_device)} a device",
-        ]
+        needed = _size(change.bytes_per_device)
+        return ["", *tried, f"to make it fit: {change.flags}", f"  which needs {needed} a device"]
 
 
 def make(config: config_lib.Config, topology: Topology) -> Plan:
@@ -213,7 +207,7 @@ def make(config: config_lib.Config, topology: Topology) -> Plan:
     found = memory.measure(built)
     totals = None
     if built.compiled is not None:
-        totals = tuple(traffic.by_axis(traffic.collectives(built.compiled.as_text(), traced.mesh)))
+        totals = tuple(traffic.by_axis(traffic.collectives(built.compiled.as_text() or "", traced.mesh)))
     executed = flops.jaxpr_flops(traced.jaxpr).total
     moved = hbm.step_bytes(config, traced.mesh, found.state)
     device, dtype = topology.device, config.model.dtype
@@ -255,5 +249,7 @@ def _time(seconds: float) -> str:
     return f"{seconds:.3f} s" if seconds >= 1 else f"{seconds * 1e3:.3f} ms"
 
 
-def _operations(number: float) -> str:
-    return f"{number / 1e12:,.3f} Tflop"
+def _scaled(number: float) -> str:
+    """A number with a prefix of the SI, as "2.1 G"."""
+    power = min(6, int(math.log10(max(number, 1)) // 3))
+    return f"{number / 1000**power:.4g} {['', 'k', 'M', 'G', 'T', 'P', 'E'][power]}"

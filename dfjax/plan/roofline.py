@@ -1,7 +1,7 @@
 """The least time that a step can take on its devices: by their arithmetic, their memory and the links between them.
 
-Each is at a peak rate of the public tables (``parallel/hardware.py``), and a bound, not a forecast: a step that overlaps
-all three perfectly takes as long as the longest.
+Each is at a peak rate of the public tables (``parallel/hardware.py``), and a bound, not a forecast: a step that
+overlaps all three perfectly takes as long as the longest.
 """
 
 import dataclasses
@@ -70,8 +70,8 @@ def bandwidth(axes: tuple[str, ...], mesh: jax.sharding.Mesh, topology: Topology
     """Bytes per second that each device can send to its fellows along some axes of the mesh.
 
     Between slices (TPU) or nodes (GPU) it is a chip's share of that network. Within one, every dimension of the torus
-    along which they lie adds two links where it closes to a ring and one where it is a line, over n where the group takes
-    every n-th chip and n groups share the links. Without a torus it is the link into the switch.
+    along which they lie adds two links where it closes to a ring and one where it is a line, over n where the group
+    takes every n-th chip and n groups share the links. Without a torus it is the link into the switch.
     """
     device = topology.device
     group = _group(axes, mesh)

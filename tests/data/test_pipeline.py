@@ -2,11 +2,13 @@
 
 import collections
 import dataclasses
+import tracemalloc
 
 import jax
 import numpy as np
 import pytest
 
+from dfjax import config
 from dfjax.data import pipeline, sources
 from dfjax.data.errors import DataError
 from dfjax.data.prefetch import Prefetch
@@ -138,6 +140,28 @@ def test_captions_to_learn_from_are_all_there_and_none_twice(tiny_data):
     assert len(set(said)) == len(said)
     assert {"red panda", "an owl", "a picture of a deer"} <= set(said)
     assert len(pipeline.example_captions(sources.open_source(tiny_data, "train"), limit=2)) <= 2
+
+
+class TenMillion:
+    """As much of a source as an order needs."""
+
+    def __len__(self):
+        return 10_000_000
+
+
+def test_an_order_of_ten_million_records_costs_no_memory():
+    tracemalloc.start()
+    try:
+        pipeline.training_examples(TenMillion(), tiny.Letters(), config.Data(), 0)
+        positions = [*range(500), *range(9_999_500, 10_000_000)]
+        indices = [pipeline.position_to_index(10_000_000, 0, position) for position in positions]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A table of it would hold 80 MB.
+    assert peak < 1e6
+    assert len(set(indices)) == len(indices)
+    assert min(indices) < 1_000_000 < 9_000_000 < max(indices)
 
 
 def test_an_error_in_the_background_comes_out_in_its_place():

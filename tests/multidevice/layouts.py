@@ -19,6 +19,8 @@ class Layout:
 
     sizes: tuple[int, ...]
     accumulation: int = 1
+    # As if fsdp lay over dimensions of a torus of these lengths.
+    torus: tuple[int, ...] = ()
 
     @property
     def mesh(self) -> config.Mesh:
@@ -36,6 +38,7 @@ LAYOUTS = {
     "2x2x2": Layout((2, 2, 2)),
     "2x1x1x2x2": Layout((2, 1, 1, 2, 2)),
     "1x2x2x2": Layout((1, 2, 2, 2)),
+    "1x8x1 over a torus of 2x4": Layout((1, 8, 1), torus=(2, 4)),
     "in 2 parts": Layout((1, 1, 1), 2),
     "2x2x2 in 4 parts": Layout((2, 2, 2), 4),
 }

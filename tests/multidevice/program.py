@@ -20,7 +20,7 @@ from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.data import pipeline, sources
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.parallel import rules
+from dfjax.parallel import rules, torus
 from dfjax.train import optim, step
 from dfjax.train import state as state_lib
 from tests import small
@@ -35,6 +35,7 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     devices = jax.devices()[: layout.count]
     mesh = mesh_lib.make(layout.mesh, devices)
     mesh_lib.check_divides(config, mesh)
+    torus.stages = lambda mesh, axis: torus.groups(layout.torus) if layout.torus else ()
     batch = _batch(config, mesh)
     network = small.denoiser(layouts.VALUES)
     # Plain descent, which also keeps the gradients it was given.

@@ -47,12 +47,13 @@ class Run:
             "JAX_COORDINATOR_BIND_ADDRESS": address,
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
+        command_line = [sys.executable, str(PROGRAM)]
         arguments = command.train(folder / "run", data, *OVERRIDES)
+        arguments += [f"--coordinator={address}", f"--num_processes={count}"]
         records = [folder / f"{rank}.json" for rank in range(count)]
         processes = [
             subprocess.Popen(
-                [sys.executable, str(PROGRAM), str(record), *arguments]
-                + [f"--coordinator={address}", f"--num_processes={count}", f"--process_id={rank}"],
+                [*command_line, str(record), *arguments, f"--process_id={rank}"],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

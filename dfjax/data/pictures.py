@@ -1,0 +1,45 @@
+"""Records with their pictures decoded: of a small data set, each once in a process."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import UInt8
+
+from dfjax.data import sources, transforms
+from dfjax.data.records import Record
+
+# A data set of more is met again only after it would have left the memory.
+MOST_BYTES = 32 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """``pictures[i]`` is a record and its picture, square and of ``resolution``, without flip or colour.
+
+    What is kept is what would be read again, so results do not depend on it. Picklable, which every worker needs.
+    """
+
+    source: sources.RecordSource
+    resolution: int
+    _kept: dict[int, tuple[Record, UInt8[np.ndarray, "resolution resolution 3"]]] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def id(self, index: int) -> str:
+        """The record's name."""
+        return self.source.id(index)
+
+    def __getitem__(self, index: int) -> tuple[Record, UInt8[np.ndarray, "resolution resolution 3"]]:
+        """Raises one of :data:`sources.DAMAGED` if the record cannot be read or decoded."""
+        if index in self._kept:
+            return self._kept[index]
+        record = self.source[index]
+        pixels = transforms.square(transforms.decode(record.image, self.resolution), self.resolution)
+        # Or whom it is given to could change it for all.
+        pixels.flags.writeable = False
+        if len(self) * pixels.nbytes <= MOST_BYTES:
+            self._kept[index] = dataclasses.replace(record, image=b""), pixels
+        return record, pixels
