@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dfjax.models import layers
+from dfjax.models import attention, layers
 
 torch = pytest.importorskip("torch", reason="parity tests need PyTorch: pip install 'dfjax[parity]'")
 
@@ -18,7 +18,7 @@ def _normal(*shape, seed=0):
 def test_attention_with_padded_keys():
     query, key, value = (_normal(3, 7, 2, 8, seed=i) for i in range(3))
     mask = np.arange(7) < np.array([[7], [4], [1]])
-    ours = layers.attend(*map(jnp.asarray, (query, key, value)), jnp.asarray(mask))
+    ours = attention.attend(*map(jnp.asarray, (query, key, value)), jnp.asarray(mask), kernel="xla")
     theirs = torch.nn.functional.scaled_dot_product_attention(
         *(torch.tensor(x).transpose(1, 2) for x in (query, key, value)), attn_mask=torch.tensor(mask)[:, None, None, :]
     )
@@ -53,7 +53,7 @@ def test_rotary_positions():
 
 def test_gradients_of_attention():
     query, key, value, out = (_normal(2, 5, 2, 4, seed=i) for i in range(4))
-    ours = jax.grad(lambda q: jnp.sum(layers.attend(q, key, value, None) * out))(jnp.asarray(query))
+    ours = jax.grad(lambda q: jnp.sum(attention.attend(q, key, value, None, kernel="xla") * out))(jnp.asarray(query))
     leaf = torch.tensor(query, requires_grad=True)
     attended = torch.nn.functional.scaled_dot_product_attention(
         leaf.transpose(1, 2), torch.tensor(key).transpose(1, 2), torch.tensor(value).transpose(1, 2)
