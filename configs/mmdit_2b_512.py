@@ -3,9 +3,9 @@
     dfjax plan --config=configs/mmdit_2b_512.py --topology=v5e:16x16
     dfjax train --config=configs/mmdit_2b_512.py --workdir=runs/mmdit_2b
 
-Hardware: a v5e slice of 256 chips, of which the plan says: 3.03 of 15.75 GiB a chip, 26% of the work done twice, at least
-0.33 s a step, MFU at most 74%. It trains on random numbers: latents and features are not read from disk yet. No result
-was measured yet.
+Hardware: a v5e slice of 256 chips, of which the plan says: 3.03 of 15.75 GiB a chip, 26% of the work done twice, at
+least 0.33 s a step, MFU at most 74%. It trains on random numbers: latents and features are not read from disk yet. No
+result was measured yet.
 """
 
 from dfjax import config as config_lib
