@@ -4,6 +4,7 @@ import os
 import pathlib
 
 import hypothesis
+import jax
 import pytest
 
 from dfjax import config
@@ -15,6 +16,13 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # The first call of a test compiles, which no deadline allows for. The same examples each time: a failure comes back.
 hypothesis.settings.register_profile("dfjax", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("dfjax")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_other_modules_are_dropped():
+    """Each compiled program holds parts of the address space, of which Linux gives a process only so many."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
