@@ -16,8 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 from dfjax.models import patches
 from dfjax.models.layers import Attention, GatedMlp, LogVariance, Tokens, axial_angles, fourier, linear, rms
-from dfjax.models.layout import ONE_DEVICE, Layout
-from dfjax.models.stack import run_stack, stack
+from dfjax.models.stack import StackShape, run_stack, stack
 
 Images = Float[Array, "batch height width channels"]
 Condition = Float[Array, "batch width"]
@@ -30,28 +29,12 @@ class Features(NamedTuple):
     mask: Bool[Array, "batch tokens"]
 
 
-@dataclasses.dataclass(frozen=True)
-class MMDiTShape:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MMDiTShape(StackShape):
     """Sizes of an :class:`MMDiT`; see the config's ``model`` section for their meaning."""
 
     features: int
     channels: int
-    width: int
-    depth: int
-    heads: int
-    patch: int
-    overlap: bool
-    mlp_ratio: float
-    remat: str
-    dtype: str
-    unroll: int
-    learned_variance: bool = False
-    layout: Layout = ONE_DEVICE
-
-    @property
-    def hidden(self) -> int:
-        """Hidden channels of the gated MLP: the ratio, rounded to a multiple of 8."""
-        return max(8, round(self.width * self.mlp_ratio / 8) * 8)
 
 
 class Stream(nnx.Module):

@@ -1,5 +1,6 @@
 """Layers stacked along a leading axis and scanned: one layer is compiled, whatever the depth."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 from flax import nnx
 
 from dfjax.models import attention
-from dfjax.models.layout import Layout
+from dfjax.models.layout import ONE_DEVICE, Layout
 
 
 def _cheap(primitive, *_, **__) -> bool:
@@ -26,6 +27,28 @@ POLICIES: dict[str, Callable | None] = {
     ),
     "full": jax.checkpoint_policies.nothing_saveable,
 }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StackShape:
+    """The sizes that every network of stacked layers has; see the config's ``model`` section for their meaning."""
+
+    width: int
+    depth: int
+    heads: int
+    patch: int
+    overlap: bool
+    mlp_ratio: float
+    remat: str
+    dtype: str
+    unroll: int
+    learned_variance: bool = False
+    layout: Layout = ONE_DEVICE
+
+    @property
+    def hidden(self) -> int:
+        """Hidden channels of the gated MLP: the ratio, rounded to a multiple of 8."""
+        return max(8, round(self.width * self.mlp_ratio / 8) * 8)
 
 
 def stack(make_block: Callable[[nnx.Rngs], nnx.Module], depth: int, rngs: nnx.Rngs) -> nnx.Module:

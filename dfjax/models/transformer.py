@@ -25,37 +25,21 @@ from dfjax.models.layers import (
     linear,
     rms,
 )
-from dfjax.models.layout import ONE_DEVICE, Layout
-from dfjax.models.stack import run_stack, stack
+from dfjax.models.layout import ONE_DEVICE
+from dfjax.models.stack import StackShape, run_stack, stack
 
 Images = Float[Array, "batch height width channels"]
 
 
-@dataclasses.dataclass(frozen=True)
-class TransformerShape:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerShape(StackShape):
     """Sizes of a :class:`Transformer`; see the config's ``model`` and ``text`` sections for their meaning."""
 
     resolution: int
     vocab_size: int
     max_tokens: int
     text_depth: int
-    width: int
-    depth: int
-    heads: int
-    patch: int
-    overlap: bool
-    mlp_ratio: float
-    remat: str
-    dtype: str
-    unroll: int
-    learned_variance: bool = False
     channels: int = 3
-    layout: Layout = ONE_DEVICE
-
-    @property
-    def hidden(self) -> int:
-        """Hidden channels of the gated MLP: the ratio, rounded to a multiple of 8."""
-        return max(8, round(self.width * self.mlp_ratio / 8) * 8)
 
 
 class TextBlock(nnx.Module):

@@ -80,7 +80,7 @@ def _equation(equation: Any) -> Counts:
         return Counts(kernels=_FUSED_ATTENTION[name] * _attention_product(equation))
     if name.startswith("ragged_dot"):
         raise FlopsError(f"the operations of {name} depend on data")
-    inner = [_count(jaxpr) for jaxpr in _jaxprs(params)]
+    inner = [_count(jaxpr) for jaxpr in jaxprs(params)]
     if name == "cond":
         return max(inner, key=lambda counts: counts.total)
     total = sum(inner, Counts())
@@ -95,7 +95,7 @@ def _equation(equation: Any) -> Counts:
     return total
 
 
-def _jaxprs(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
+def jaxprs(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
     """Every jaxpr among an equation's parameters."""
     for value in params.values():
         for item in value if isinstance(value, tuple | list) else (value,):

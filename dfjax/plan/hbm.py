@@ -6,7 +6,6 @@ is fused into them; then state and gradients are read and written.
 """
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from jax.interpreters import partial_eval
 from dfjax import config as config_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build
+from dfjax.plan.flops import jaxprs
 
 # Rows of a batch in the trace. A large prime: a size that it divides is of activations, any other of weights.
 _ROWS = 10_007
@@ -74,7 +74,7 @@ def _equation(equation: Any) -> Moved:
     name = equation.primitive.name
     if name.startswith(_MOVERS):
         return sum((_array(variable.aval) for variable in (*equation.invars, *equation.outvars)), Moved())
-    inner = [_count(jaxpr) for jaxpr in _jaxprs(equation.params)]
+    inner = [_count(jaxpr) for jaxpr in jaxprs(equation.params)]
     if name == "cond":
         return max(inner, key=lambda moved: moved.total)
     return sum(inner, Moved()) * (equation.params["length"] if name == "scan" else 1)
@@ -83,12 +83,3 @@ def _equation(equation: Any) -> Moved:
 def _array(aval: Any) -> Moved:
     size = aval.size * aval.dtype.itemsize
     return Moved(per_row=size / _ROWS) if aval.size % _ROWS == 0 else Moved(fixed=size)
-
-
-def _jaxprs(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
-    for value in params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(item, core.ClosedJaxpr):
-                yield item.jaxpr
-            elif isinstance(item, core.Jaxpr):
-                yield item
