@@ -1,7 +1,7 @@
 """Where a network's arrays lie on devices, as the few functions that a network calls where it matters.
 
-A network knows no mesh. It asks its layout to run attention, to keep activations split, and to hand it a layer's
-weights; the default layout is one device, and does nothing. ``parallel/layout.py`` makes one for a mesh.
+A network knows no mesh. It asks its layout to run attention, to split tokens and join them again, and to hand it a
+layer's weights; the default layout is one device, and does nothing. ``parallel/layout.py`` makes one for a mesh.
 """
 
 import dataclasses
@@ -34,6 +34,10 @@ def _same(x: Any) -> Any:
     return x
 
 
+def _uncut(x: Array, axis: int = 1) -> Array:
+    return x
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """What a network calls.
@@ -41,12 +45,16 @@ class Layout:
     Attributes:
       attend: joint attention of one or more streams of tokens: (queries, keys, values, masks) -> outputs.
       tokens: activations [batch, tokens, width] to the same ones, split as they should be.
+      part: an array whose ``axis`` (1 unless said) counts all tokens to the part that is worked on here.
+      whole: the parts [batch, tokens, ...] of all devices joined again.
       weights: a tree of parameters to the same ones in the type and on the devices in which they are used.
       gathers: whether ``weights`` makes copies, which the backward pass must not keep but gather again.
     """
 
     attend: Attend = joint
     tokens: Callable[[Any], Any] = _same
+    part: Callable[..., Array] = _uncut
+    whole: Callable[[Array], Array] = _uncut
     weights: Callable[[Any], Any] = _same
     gathers: bool = False
 

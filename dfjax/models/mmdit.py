@@ -118,15 +118,15 @@ class MMDiT(nnx.Module):
         grid = self.patch_in(cut(z.astype(dtype), shape.patch))
         rows, columns = grid.shape[1:3]
         image = grid.reshape(grid.shape[0], rows * columns, shape.width)
-        angles = axial_angles(rows, columns, shape.width // shape.heads)
-        masks = (caption.mask, jnp.ones(image.shape[:2], bool))
-        x = (layout.tokens(text), layout.tokens(image))
+        angles = layout.part(axial_angles(rows, columns, shape.width // shape.heads), axis=0)
+        masks = tuple(layout.part(mask) for mask in (caption.mask, jnp.ones(image.shape[:2], bool)))
+        x = tuple(layout.tokens(layout.part(tokens)) for tokens in (text, image))
         _, x_image = run_stack(
             self.blocks, x, condition, angles, masks, remat=shape.remat, unroll=shape.unroll, layout=layout
         )
 
         scale, shift = jnp.split(self.final(condition)[:, None], 2, axis=-1)
-        out = self.patch_out(rms(x_image) * (1 + scale) + shift).reshape(*grid.shape[:3], -1)
+        out = layout.whole(self.patch_out(rms(x_image) * (1 + scale) + shift)).reshape(*grid.shape[:3], -1)
         # Float32 before windows are added up.
         join = patches.join_overlapping if shape.overlap else patches.join
         return join(out.astype(jnp.float32), shape.patch)

@@ -133,7 +133,7 @@ class Transformer(nnx.Module):
           z: noisy pictures [batch, resolution, resolution, channels]. t: noise levels in [0, 1].
           ids: caption ids [batch, max_tokens], int32.
         """
-        shape, dtype = self.shape, jnp.dtype(self.shape.dtype)
+        shape, dtype, layout = self.shape, jnp.dtype(self.shape.dtype), self.shape.layout
         text_mask = ids != 0
         text, pooled = self.text(ids, text_mask)
         time = self.time_out(jax.nn.silu(self.time_in(fourier(t, 256).astype(dtype))))
@@ -143,9 +143,10 @@ class Transformer(nnx.Module):
         image = self.patch_in(cut(z.astype(dtype), shape.patch))
         rows, columns = image.shape[1:3]
         x = jnp.concatenate([text, image.reshape(*image.shape[:1], rows * columns, shape.width)], axis=1)
-        mask = jnp.pad(text_mask, ((0, 0), (0, rows * columns)), constant_values=True)
+        mask = layout.part(jnp.pad(text_mask, ((0, 0), (0, rows * columns)), constant_values=True))
         angles = axial_angles(rows, columns, shape.width // shape.heads, prefix=ids.shape[1])
-        x = _run(self.blocks, shape, shape.layout.tokens(x), condition, angles, mask)[:, ids.shape[1] :]
+        angles, x = layout.part(angles, axis=0), layout.tokens(layout.part(x))
+        x = layout.whole(_run(self.blocks, shape, x, condition, angles, mask))[:, ids.shape[1] :]
 
         scale, shift = jnp.split(self.final(condition)[:, None], 2, axis=-1)
         out = self.patch_out(rms(x) * (1 + scale) + shift).reshape(*image.shape[:3], -1)

@@ -5,9 +5,11 @@ training step, which runs as one program a device over the axes of the batch (``
 what is written here: a layer's weights are gathered over ``fsdp`` in the compute type just before the layer runs, in
 the forward pass and again in the backward one; their gradients are summed and split over ``fsdp`` in float32, so that
 no sum over many devices is made in less (FSDP, arXiv 2304.11277; ZeRO stage 3, arXiv 1910.02054). Keys and values are
-gathered over ``context``. Activations never move over the axes of the batch.
+gathered over ``context``, along which each device works on its own tokens. Activations never move over the axes of the
+batch. ``tensor`` is left to the compiler within a layer, apart from attention.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -24,8 +26,6 @@ from dfjax.parallel import mesh as mesh_lib
 from dfjax.parallel import rules, torus
 from dfjax.parallel.mesh import BATCH_AXES
 
-WITHIN = ("tensor", "context")
-
 
 def make(config: config_lib.Config, mesh: Mesh) -> Layout:
     """The layout of a network called on global arrays.
@@ -38,31 +38,34 @@ def make(config: config_lib.Config, mesh: Mesh) -> Layout:
         return Layout(attend=run)
     sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXES, "context", None))
     return Layout(
-        attend=_split(run, mesh.shape["context"], BATCH_AXES, mesh=mesh),
+        attend=_on_each(_with_all_keys(run, mesh), BATCH_AXES, "context", mesh=mesh),
         tokens=lambda x: jax.lax.with_sharding_constraint(x, sharding),
     )
 
 
 def manual_axes(mesh: Mesh) -> tuple[str, ...]:
-    """The axes over which the training step is one program a device: all, unless a layer itself is split."""
-    return mesh.axis_names if all(mesh.shape[axis] == 1 for axis in WITHIN) else BATCH_AXES
+    """The axes over which the training step is one program a device: all but a ``tensor`` that splits layers."""
+    return tuple(axis for axis in mesh.axis_names if axis != "tensor" or mesh.shape[axis] == 1)
 
 
 def manual(config: config_lib.Config, mesh: Mesh) -> Layout:
-    """The layout of a network called under ``shard_map`` over :func:`manual_axes`. Raises as :func:`make` does."""
-    run = _kernel(config, mesh)
-    is_whole = manual_axes(mesh) == mesh.axis_names
-    fetches = mesh.shape["fsdp"] > 1
-    same = Layout()
-    fetch = functools.partial(_fetch, dtype=jnp.dtype(config.model.dtype), stages=torus.stages(mesh, "fsdp"))
-    return Layout(
-        attend=run if is_whole else _split(run, mesh.shape["context"], None, axis_names=frozenset(WITHIN)),
-        tokens=same.tokens
-        if is_whole
-        else lambda x: jax.lax.with_sharding_constraint(x, PartitionSpec(None, "context", None)),
-        weights=fetch if fetches else same.weights,
-        gathers=fetches,
-    )
+    """The layout of a network called under ``shard_map`` over :func:`manual_axes`. Raises as :func:`make` does.
+
+    Each device gives the loss of whole pictures, so that those along ``context`` give the same one.
+    """
+    run, splits = _kernel(config, mesh), mesh.shape["tensor"] > 1
+    if splits:
+        run = _on_each(run, None, None, axis_names=frozenset({"tensor"}))
+    layout = Layout(attend=_with_all_keys(run, mesh))
+    if splits:
+        whole = PartitionSpec(None, None, None)
+        layout = dataclasses.replace(layout, tokens=lambda x: jax.lax.with_sharding_constraint(x, whole))
+    if mesh.shape["context"] > 1:
+        layout = dataclasses.replace(layout, part=functools.partial(_part, mesh.shape["context"]), whole=_whole)
+    if mesh.shape["fsdp"] > 1:
+        fetch = functools.partial(_fetch, dtype=jnp.dtype(config.model.dtype), stages=torus.stages(mesh, "fsdp"))
+        layout = dataclasses.replace(layout, weights=fetch, gathers=True)
+    return layout
 
 
 def _kernel(config: config_lib.Config, mesh: Mesh) -> Attend:
@@ -81,25 +84,37 @@ def _kernel(config: config_lib.Config, mesh: Mesh) -> Attend:
     return attention.checkpointed(run) if model.remat == "attention" and kernel == "xla" else run
 
 
-def _split(run: Attend, contexts: int, batch: tuple[str, ...] | None, **options: Any) -> Attend:
-    """``run`` on each device's own queries and heads, over all keys: kernels know one device."""
-
-    def on_device(queries: Streams, keys: Streams, values: Streams, masks: Masks) -> Streams:
-        if contexts > 1:
-            gather = functools.partial(jax.lax.all_gather, axis_name="context", axis=1, tiled=True)
-            # Their order changes with it, to which attention is blind: positions are in them already.
-            keys, values, masks = jax.tree.map(gather, (keys, values, masks))
-        return run(queries, keys, values, masks)
+def _with_all_keys(run: Attend, mesh: Mesh) -> Attend:
+    """``run`` of each device's own queries over the keys of all along ``context``."""
+    if mesh.shape["context"] == 1:
+        return run
 
     def attend(queries: Streams, keys: Streams, values: Streams, masks: Masks) -> Streams:
-        heads = (PartitionSpec(batch, "context", "tensor", None),) * len(queries)
-        mask = (PartitionSpec(batch, "context"),) * len(masks)
-        on_all = jax.shard_map(
-            on_device, in_specs=(heads, heads, heads, mask), out_specs=heads, check_vma=False, **options
-        )
+        # Their order changes with it, to which attention is blind: positions are in them already.
+        return run(queries, *jax.tree.map(_whole, (keys, values, masks)))
+
+    return attend
+
+
+def _on_each(run: Attend, batch: tuple[str, ...] | None, tokens: str | None, **options: Any) -> Attend:
+    """``run`` on each device's own heads, and its own rows and tokens where those are split too."""
+
+    def attend(queries: Streams, keys: Streams, values: Streams, masks: Masks) -> Streams:
+        heads = (PartitionSpec(batch, tokens, "tensor", None),) * len(queries)
+        mask = (PartitionSpec(batch, tokens),) * len(masks)
+        on_all = jax.shard_map(run, in_specs=(heads, heads, heads, mask), out_specs=heads, check_vma=False, **options)
         return on_all(queries, keys, values, masks)
 
     return attend
+
+
+def _part(contexts: int, x: Array, axis: int = 1) -> Array:
+    size = x.shape[axis] // contexts
+    return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index("context") * size, size, axis)
+
+
+def _whole(x: Array) -> Array:
+    return jax.lax.all_gather(x, "context", axis=1, tiled=True)
 
 
 def _fetch(tree: Any, *, dtype: jnp.dtype, stages: torus.Stages) -> Any:
@@ -131,11 +146,15 @@ _gathered.defvjp(_gathered_forward, _gathered_backward)
 
 
 def summed(gradients: Any, mesh: Mesh) -> Any:
-    """Gradients of one device's rows summed over all: those of gathered weights are already summed over ``fsdp``."""
+    """Gradients of one device's rows and tokens summed over all: those of gathered weights are so over ``fsdp``.
+
+    After the scatter, so that over ``context`` too only a device's own part moves, in float32.
+    """
 
     def one(name: str, leaf: Array) -> Array:
         gathered = mesh.shape["fsdp"] > 1 and "fsdp" in rules.axes(name, leaf.ndim)
-        axes = tuple(a for a in BATCH_AXES if mesh.shape[a] > 1 and not (gathered and a == "fsdp"))
-        return jax.lax.psum(leaf, axes) if axes else leaf
+        axes = (*BATCH_AXES, "context")
+        over = tuple(a for a in axes if mesh.shape[a] > 1 and not (gathered and a == "fsdp"))
+        return jax.lax.psum(leaf, over) if over else leaf
 
     return trees.map_named(one, gradients)

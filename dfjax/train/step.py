@@ -153,8 +153,8 @@ def _over(mesh: Mesh, denoiser: Denoiser, config: config_lib.Config, null: Capti
         index = place * (rows // shards) + jnp.arange(rows // shards, dtype=jnp.int32)
         state = TrainState(step=number, attempt=attempt, params=params, ema=None, optimizer=None)
         loss, gradients = loss_and_gradients(own, config, null, state, batch, index)
-        # Each is a mean over as many rows.
-        gradients = jax.tree.map(lambda x: x / shards, gradients)
+        # Each is a mean over as many rows, and those along `context` have the loss of the same ones.
+        gradients = jax.tree.map(lambda x: x / (shards * mesh.shape["context"]), gradients)
         return jax.lax.pmean(loss, mesh_lib.BATCH_AXES), layout.summed(gradients, mesh)
 
     def parts_of(spec: PartitionSpec) -> PartitionSpec:
