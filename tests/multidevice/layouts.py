@@ -13,6 +13,21 @@ VALUES = {
 }
 
 
+# Two streams over latents and features, of which some are padding.
+MMDIT = {
+    "data.name": "synthetic",
+    "data.validation_split": "",
+    "data.latent_channels": 4,
+    "data.resolution": 64,
+    "text.features": 24,
+    "model.name": "mmdit",
+    "model.patch": 2,
+    "model.overlap": False,
+    "diffusion.caption_dropout": 0.3,
+    "train.batch_size": 32,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """Sizes of the axes data, fsdp, tensor and, where given, context and replica; and micro-batches per step."""
@@ -21,6 +36,16 @@ class Layout:
     accumulation: int = 1
     # As if fsdp lay over dimensions of a torus of these lengths.
     torus: tuple[int, ...] = ()
+    mmdit: bool = False
+
+    @property
+    def values(self) -> dict:
+        return MMDIT if self.mmdit else VALUES
+
+    @property
+    def alone(self) -> str:
+        """The layout with the same network on one device."""
+        return "mmdit 1x1x1" if self.mmdit else "1x1x1"
 
     @property
     def mesh(self) -> config.Mesh:
@@ -41,4 +66,8 @@ LAYOUTS = {
     "1x8x1 over a torus of 2x4": Layout((1, 8, 1), torus=(2, 4)),
     "in 2 parts": Layout((1, 1, 1), 2),
     "2x2x2 in 4 parts": Layout((2, 2, 2), 4),
+    "mmdit 1x1x1": Layout((1, 1, 1), mmdit=True),
+    "mmdit 2x2x1x2": Layout((2, 2, 1, 2), mmdit=True),
+    "mmdit 1x1x2x4": Layout((1, 1, 2, 4), mmdit=True),
+    "mmdit 1x2x1x4 in 2 parts": Layout((1, 2, 1, 4), 2, mmdit=True),
 }

@@ -18,7 +18,8 @@ from dfjax import config as config_lib
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
-from dfjax.data import pipeline, sources
+from dfjax.data import pipeline, sources, synthetic
+from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.parallel import rules, torus
 from dfjax.train import optim, step
@@ -31,13 +32,14 @@ ATTEMPT = 1
 
 
 def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) -> None:
-    config = small.config(layouts.VALUES | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
+    config = small.config(layout.values | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
     devices = jax.devices()[: layout.count]
     mesh = mesh_lib.make(layout.mesh, devices)
     mesh_lib.check_divides(config, mesh)
     torus.stages = lambda mesh, axis: torus.groups(layout.torus) if layout.torus else ()
     batch = _batch(config, mesh)
-    network = small.denoiser(layouts.VALUES)
+    network = small.denoiser(layout.values)
+    null = null_features(config) if layout.mmdit else small.tokenizer().null()
     # Plain descent, which also keeps the gradients it was given.
     keep = optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params), lambda gradients, kept, params=None: (gradients, gradients)
@@ -50,13 +52,18 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
         in_shardings=(None, None, mesh_lib.batch_sharding(mesh)),
     )
     draws = draw(state.step, state.attempt, jnp.arange(config.train.batch_size, dtype=jnp.int32))
-    after, metrics = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)(state, batch)
-    results = {"batch": batch, "draws": draws._asdict(), "metrics": metrics, "levels": _levels(mesh)}
+    after, metrics = step.make(network, config, optimizer, null, mesh, shardings)(state, batch)
+    results = {"batch": batch, "draws": draws._asdict(), "metrics": metrics}
+    results |= {"levels": _levels(mesh)} if not layout.mmdit else {}
     results |= {"gradients": after.optimizer[0], "params": after.params, "ema": after.ema, "averages": after.averages}
     np.savez(out / f"{name}.npz", **{key: np.asarray(value) for key, value in trees.named_leaves(results).items()})
 
 
 def _batch(config: config_lib.Config, mesh):
+    if config.data.name == synthetic.NAME:
+        shapes, rows = step.batch_shapes(config), mesh_lib.batch_sharding(mesh)
+        with synthetic.batches(shapes, config.train.seed, small.VOCAB, rows, start=NUMBER) as batches:
+            return next(batches).arrays
     source = sources.open_source(config.data, config.data.split)
     with pipeline.training_batches(
         source,

@@ -104,5 +104,20 @@ def test_copies_of_the_parameters_sum_gradients_only_over_data():
     assert sum(t.link_bytes for t in over_data) == pytest.approx(2 * 3 / 4 * 4 * parameters / 4, rel=0.1)
 
 
+def test_over_context_only_keys_values_and_the_parts_of_gradients_move():
+    found, ideal = _read(sizes={"fsdp": 8, "context": 2})
+    by_axes = {}
+    for total in traffic.by_axis(found):
+        by_axes[total.axes] = by_axes.get(total.axes, 0) + total.link_bytes
+    assert set(by_axes) <= {("fsdp",), ("context",), ("fsdp", "context")}
+    assert by_axes[("fsdp",)] <= ideal * 1.1
+    # Keys and values of a layer, gathered forward, again backward, their gradients scattered; then an all-reduce of the
+    # float32 part of the gradients that a chip holds, an eighth.
+    tokens, rows, width, depth = 64 + 64, 8, 512, 4
+    keys_and_values = 3 * depth * 2 * rows * tokens * width * 2 / 2
+    parameters = sum(np.prod(x.shape) for x in jax.tree.leaves(small_params()))
+    assert by_axes[("context",)] <= (keys_and_values + 4 * parameters / 8) * 1.2
+
+
 def small_params():
     return denoiser_lib.make(small.config(VALUES), 300).abstract_params()
