@@ -43,7 +43,9 @@ HUES = {
 
 def chroma(rgb: Pixels) -> Float[np.ndarray, "height width"]:
     """Colourfulness max(R, G, B) - min(R, G, B) of pixels in [0, 1]: 0 for greys, 1 for pure hues."""
-    return rgb.max(axis=-1) - rgb.min(axis=-1)
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    # NumPy reduces an axis of three ten times slower.
+    return np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
 
 
 def hue_degrees(rgb: Pixels) -> Float[np.ndarray, "height width"]:
