@@ -62,5 +62,9 @@ def all_gather(x: Array, axis: str, dimension: int, groups: Stages) -> Array:
 def sum_scatter(x: Array, axis: str, dimension: int, groups: Stages) -> Array:
     """The sum of ``x`` over the devices along ``axis``, of which each gets its part: the transpose of all_gather."""
     for group in tuple(reversed(groups)) or (None,):
-        x = jax.lax.psum_scatter(x, axis, scatter_dimension=dimension, tiled=True, axis_index_groups=group)
+        size = len(group[0]) if group else jax.lax.axis_size(axis)
+        # A dimension of its own for the parts: of parts that are no whole tiles libtpu pads each, or makes an
+        # all-reduce (2,432 rows over 16 x 8 sent 2.0 times the ideal, so 1.02).
+        parts = x.reshape(*x.shape[:dimension], size, -1, *x.shape[dimension + 1 :])
+        x = jax.lax.psum_scatter(parts, axis, scatter_dimension=dimension, axis_index_groups=group)
     return x
