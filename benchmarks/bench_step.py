@@ -27,8 +27,12 @@ _ROUNDS = flags.DEFINE_integer("rounds", 10, "pairs of timings")
 _SIZE, _REPEATS = 1024, 5
 
 
-def make_step(config: config_lib.Config):
-    """A function that runs one training step, and the operations in it."""
+def make_step(config: config_lib.Config, compiled: jax.stages.Compiled | None = None):
+    """A function that runs one training step, and the operations in it.
+
+    Args:
+      compiled: the step, where it was compiled for this machine already.
+    """
     parts = build.parts(config, jax.devices())
     state = state_lib.create(parts.denoiser, parts.optimizer, parts.mesh, config.train.seed)
     split = mesh_lib.batch_sharding(parts.mesh)
@@ -37,11 +41,11 @@ def make_step(config: config_lib.Config):
     count = flops.formula(config, state.params)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     null = build.null_caption(config)
-    jitted = step.make(parts.denoiser, config, parts.optimizer, null, parts.mesh, shardings)
+    run_step = compiled or step.make(parts.denoiser, config, parts.optimizer, null, parts.mesh, shardings)
 
     def run():
         nonlocal state
-        state, metrics = jitted(state, batch)
+        state, metrics = run_step(state, batch)
         return metrics["loss"]
 
     return run, count

@@ -79,45 +79,47 @@ def medians(name: str, seconds: np.ndarray, compared: np.ndarray) -> list[Row]:
     return [{f"{name}_seconds": second, f"{name}_ratio": ratio} for second, ratio in columns]
 
 
-def stepped(configs: Sequence[config_lib.Config]) -> list[Row]:
-    """The time of each config's step on this machine."""
-    runs = [bench_step.make_step(config)[0] for config in configs]
+def compiled(
+    configs: Sequence[config_lib.Config], topology: topology_lib.Topology
+) -> tuple[list[Row], list[jax.stages.Compiled]]:
+    """The time to trace and compile each config's step for a topology, the bytes a device it needs; the programs."""
+    built: dict[int, build.Built] = {}
+
+    def measure(number: int) -> tuple[float, float]:
+        jax.clear_caches()
+        clock, processors = time.perf_counter(), time.process_time()
+        built[number] = build.build(configs[number], topology)
+        taken = time.perf_counter() - clock, time.process_time() - processors
+        if built[number].compiled is None:
+            raise DfjaxError(f"a step does not fit a device of {topology}: try a smaller --large_width")
+        return taken
+
+    numbers = range(len(configs))
+    times = in_turn([functools.partial(measure, number) for number in numbers], _COMPILES.value)
+    rows = medians(f"{topology.kind}_compile", times[..., 0], times[..., 1])
+    for number in numbers:
+        rows[number][f"{topology.kind}_peak_bytes"] = memory.measure(built[number]).peak
+    return rows, [built[number].compiled for number in numbers]
+
+
+def stepped(configs: Sequence[config_lib.Config], programs: Sequence[jax.stages.Compiled]) -> list[Row]:
+    """The time of each config's step, of which this machine has the program."""
+    runs = [bench_step.make_step(config, program)[0] for config, program in zip(configs, programs, strict=True)]
     jax.block_until_ready([run() for run in runs])
     seconds = in_turn([functools.partial(bench_step.seconds, run) for run in runs], flags.FLAGS.rounds)
     return medians("step", seconds, seconds)
 
 
-def compiled(configs: Sequence[config_lib.Config], topology: topology_lib.Topology) -> list[Row]:
-    """The time to trace and compile each config's step for a topology, and the bytes a device that it needs."""
-    peaks = [0] * len(configs)
-
-    def measure(number: int) -> tuple[float, float]:
-        jax.clear_caches()
-        clock, processors = time.perf_counter(), time.process_time()
-        built = build.build(configs[number], topology)
-        taken = time.perf_counter() - clock, time.process_time() - processors
-        peaks[number] = memory.measure(built).peak
-        if built.compiled is None:
-            raise DfjaxError(f"{peaks[number]:,} bytes do not fit a device of {topology}; try a smaller --large_width")
-        return taken
-
-    times = in_turn([functools.partial(measure, number) for number in range(len(configs))], _COMPILES.value)
-    name = f"{topology.kind}_compile"
-    rows = medians(name, times[..., 0], times[..., 1])
-    return [row | {f"{topology.kind}_peak_bytes": peak} for row, peak in zip(rows, peaks, strict=True)]
-
-
 def over_sizes(name: str, sizes: Sequence[int], config: config_lib.Config, large: config_lib.Config) -> list[Row]:
     """Rows of a part that changes the network: ``name`` is "depth" or "width"."""
     here = [sized(config, _BATCH.value, **{name: size}) for size in sizes]
-    # Compiled first: it drops what was compiled before.
-    columns = [compiled(here, topology_lib.parse("cpu"))]
+    compilations, programs = compiled(here, topology_lib.parse("cpu"))
+    columns = [[{name: size} for size in sizes], stepped(here, programs), compilations]
     if _TOPOLOGY.value:
         topology = topology_lib.parse(_TOPOLOGY.value)
         rows = _ROWS_A_CHIP * topology.chips
         there = [sized(large, rows, **({"width": _LARGE_WIDTH.value} | {name: size})) for size in sizes]
-        columns.append(compiled(there, topology))
-    columns = [[{name: size} for size in sizes], stepped(here), *columns]
+        columns.append(compiled(there, topology)[0])
     return [functools.reduce(operator.or_, row) for row in zip(*columns, strict=True)]
 
 
@@ -152,8 +154,9 @@ def _answer(server: subprocess.Popen) -> Any:
 def serve(count: int, config: config_lib.Config) -> None:
     """The other end of :func:`over_devices`: bytes of the compiled step, then a step's seconds for each line read."""
     config = sized(config, _BATCH.value)
-    found = memory.measure(build.build(config, topology_lib.parse(f"cpu:{count}")))
-    run, _ = bench_step.make_step(config)
+    built = build.build(config, topology_lib.parse(f"cpu:{count}"))
+    found = memory.measure(built)
+    run, _ = bench_step.make_step(config, built.compiled)
     jax.block_until_ready(run())
     print(json.dumps({"state_bytes": sum(found.state.values()), "peak_bytes": found.peak}), flush=True)
     for _ in sys.stdin:

@@ -24,7 +24,7 @@ def get_config():
     config.model.overlap = False
     config.model.mlp_ratio = 8 / 3
     config.model.dtype = "bfloat16"
-    config.model.remat = "attention"
+    config.model.remat = "dots"
     config.diffusion.timestep_mean = 0.0
     config.optim.learning_rate = 3e-4
     config.optim.warmup_steps = 1000
