@@ -92,6 +92,7 @@ def compiled(
         taken = time.perf_counter() - clock, time.process_time() - processors
         if built[number].compiled is None:
             raise DfjaxError(f"a step does not fit a device of {topology}: try a smaller --large_width")
+        logging.info("%s: size %d of %d compiled in %.1f s", topology, number + 1, len(configs), taken[0])
         return taken
 
     numbers = range(len(configs))

@@ -15,15 +15,8 @@ pytestmark = pytest.mark.slow
 
 
 def _scaling(*arguments: str) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        "benchmarks/scaling.py",
-        f"--config={RECIPE}",
-        "--config.text.depth=0",
-        "--rounds=1",
-        "--compiles=1",
-        *arguments,
-    ]
+    small = [f"--config={RECIPE}", "--config.text.depth=0", "--rounds=1", "--compiles=1"]
+    command = [sys.executable, "benchmarks/scaling.py", *small, *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
