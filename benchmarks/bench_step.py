@@ -15,37 +15,37 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from dfjax import config as config_lib
-from dfjax.models import denoiser as denoiser_lib
+from dfjax.data import synthetic
 from dfjax.models import flops
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim, step
+from dfjax.plan import build
 from dfjax.train import state as state_lib
+from dfjax.train import step
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "pairs of timings")
 _SIZE, _REPEATS = 1024, 5
 
 
-def make_step(config: config_lib.Config):
-    """A function that runs one training step, and the operations in it."""
-    mesh = mesh_lib.make(config.mesh)
-    denoiser = denoiser_lib.make(config, config.text.vocab_size)
-    optimizer = optim.make(config)
-    state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
-    side, tokens = config.data.resolution, config.text.max_tokens
-    rng = np.random.default_rng(0)
-    batch = {
-        "image": rng.integers(0, 256, (config.train.batch_size, side, side, 3), dtype=np.uint8),
-        "tokens": np.ones((config.train.batch_size, tokens), np.int32),
-    }
-    batch = jax.device_put(batch, mesh_lib.batch_sharding(mesh))
+def make_step(config: config_lib.Config, compiled: jax.stages.Compiled | None = None):
+    """A function that runs one training step, and the operations in it.
+
+    Args:
+      compiled: the step, where it was compiled for this machine already.
+    """
+    parts = build.parts(config, jax.devices())
+    state = state_lib.create(parts.denoiser, parts.optimizer, parts.mesh, config.train.seed)
+    split = mesh_lib.batch_sharding(parts.mesh)
+    with synthetic.batches(step.batch_shapes(config), config.train.seed, config.text.vocab_size, split) as batches:
+        batch = next(batches).arrays
     count = flops.formula(config, state.params)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    jitted = step.make(denoiser, config, optimizer, np.ones(tokens, np.int32), mesh, shardings)
+    null = build.null_caption(config)
+    run_step = compiled or step.make(parts.denoiser, config, parts.optimizer, null, parts.mesh, shardings)
 
     def run():
         nonlocal state
-        state, metrics = jitted(state, batch)
+        state, metrics = run_step(state, batch)
         return metrics["loss"]
 
     return run, count

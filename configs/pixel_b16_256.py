@@ -3,8 +3,9 @@
     dfjax plan --config=configs/pixel_b16_256.py --topology=v5e:4x4
     dfjax train --config=configs/pixel_b16_256.py --workdir=runs/b16
 
-Hardware: 8 GPUs or a slice of 16 TPU chips. It trains on random numbers until `data.name` names a data set of yours. No
-result was measured yet.
+Hardware: 8 GPUs or a slice of 16 TPU chips. Of v5e:4x4 the plan says: 8.31 of 15.75 GiB a chip, 1% of the work done
+twice, at least 0.07 s a step, MFU at most 99%. With `model.remat=attention` a chip would need 19.6 GiB. It trains on
+random numbers until `data.name` names a data set of yours. No result was measured yet.
 """
 
 from dfjax import config as config_lib
@@ -24,7 +25,7 @@ def get_config():
     config.model.overlap = False
     config.model.mlp_ratio = 8 / 3
     config.model.dtype = "bfloat16"
-    config.model.remat = "attention"
+    config.model.remat = "dots"
     config.diffusion.timestep_mean = 0.0
     config.optim.learning_rate = 3e-4
     config.optim.warmup_steps = 1000

@@ -21,6 +21,8 @@ RULES: tuple[Rule, ...] = (
     (r"(query|key|value|gate|up)/kernel$", ("fsdp", "tensor")),
     (r"(attention/out|mlp/down)/kernel$", ("tensor", "fsdp")),
     (r"modulation/kernel$", ("fsdp", None)),
+    # Of all that is no matrix, this alone is large: whole, it would be a twentieth of the state of 2B over 256 devices.
+    (r"modulation/bias$", ("fsdp",)),
     (r"(patch_in|time_in|text_in)/kernel$", (None, "fsdp")),
     (r"(time_out|pooled|final|patch_out)/kernel$", ("fsdp", None)),
     (r"embedding/embedding$", (None, "fsdp")),

@@ -21,6 +21,7 @@ MESH = jax.sharding.AbstractMesh((1, 2, 2, 2, 1), mesh.AXES)
         ("blocks/attention/query/kernel", (32, 32), P("fsdp", "tensor")),
         ("blocks/attention/out/kernel", (2, 32, 32), P(None, "tensor", "fsdp")),
         ("text/blocks/mlp/down/kernel", (1, 88, 32), P(None, "tensor", "fsdp")),
+        ("blocks/modulation/bias", (2, 192), P(None, "fsdp")),
         ("blocks/attention/gain", (2, 2, 1), P(None, None, None)),
         ("1/0/mu/patch_in/kernel", (192, 32), P(None, "fsdp")),
         ("1/0/count", (), P()),

@@ -2,9 +2,14 @@
 
 import jax
 import pytest
+from jax.sharding import AbstractMesh, AxisType
 
+from configs import mmdit_2b_512
+from dfjax import config as config_lib
 from dfjax.config import ConfigError
 from dfjax.core import trees
+from dfjax.models import denoiser as denoiser_lib
+from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build, flops, memory, topology
 from dfjax.train import optim, state, step
 from tests import small
@@ -45,6 +50,20 @@ def test_state_is_counted_by_kind():
     }
     # Two moments, and a few counters.
     assert 0 <= found["optimizer"] - 2 * own < 64
+
+
+def test_the_state_of_2b_falls_as_one_over_the_number_of_devices():
+    """From 8 to 256 within 5%: nothing of size is left whole on every device."""
+    values = config_lib.resolve(mmdit_2b_512.get_config().to_dict())
+    network, optimizer = denoiser_lib.make(values, values.text.vocab_size), optim.make(values)
+
+    def on_all(devices: int) -> int:
+        mesh = AbstractMesh((1, 1, devices, 1, 1), mesh_lib.AXES, axis_types=(AxisType.Auto,) * 5)
+        return devices * sum(memory.state_bytes(state.abstract(network, optimizer, mesh)).values())
+
+    first = on_all(8)
+    for devices in (16, 32, 64, 128, 256):
+        assert first <= on_all(devices) < 1.05 * first
 
 
 def test_a_network_over_frozen_features_is_traced_too():
