@@ -5,9 +5,11 @@
 
 Each implementation runs in a process of its own (benchmarks/train_steps/) and keeps still while another one works: in
 each round all take their turn, so that a neighbour's load meets them alike. What is compared are times of the same
-round: the table has medians over rounds. The same work is asked of all: float32, forward and backward pass, clipping
-of gradients, AdamW, and an average of the weights. Operations are those of a formula (dfjax/models/flops.py); what is
-computed a second time, norms and the optimizer count as nothing. The peak is the fastest library's matrix product.
+round: the tables have medians over rounds. The first is by time on the wall; the second by processor time, over all
+cores, which a neighbour disturbs less, but where threads that wait by spinning count as if they worked. The same work
+is asked of all: float32, forward and backward pass, clipping of gradients, AdamW, and an average of the weights.
+Operations are those of a formula (dfjax/models/flops.py); what is computed a second time, norms and the optimizer count
+as nothing. The peak is the fastest library's matrix product.
 
 diffusers comes with pip install 'dfjax[parity]', and its compiled form needs a C++ compiler. FlaxDiff wants an
 environment of its own: python -m venv FOLDER && FOLDER/bin/pip install flaxdiff==0.2.11 jax==0.10.2 matplotlib.
@@ -28,7 +30,6 @@ from collections.abc import Mapping, Sequence
 from absl import app, flags
 from ml_collections import config_flags
 
-from benchmarks.train_steps.child import Sizes
 from dfjax import config as config_lib
 from dfjax.core.errors import DfjaxError
 
@@ -40,7 +41,9 @@ _TEXT_TOKENS = flags.DEFINE_integer("text_tokens", 32, "text tokens", lower_boun
 _BATCH = flags.DEFINE_integer("batch", 8, "examples of a step", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "times that each takes its turn", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 1, "steps of a turn", lower_bound=1)
-_ONLY = flags.DEFINE_list("only", ["dfjax", "diffusers", "flaxdiff", "product"], "what to run, by the names' beginnings")
+_ONLY = flags.DEFINE_list(
+    "only", ["dfjax", "diffusers", "flaxdiff", "product"], "what to run, by the names' beginnings"
+)
 _FLAXDIFF_PYTHON = flags.DEFINE_string("flaxdiff_python", "", "python of an environment with FlaxDiff")
 _CONFIG = config_flags.DEFINE_config_file("config", None, "a recipe whose step to time, alone")
 _JSON = flags.DEFINE_string("json", "", "also write all times to this file")
@@ -48,6 +51,7 @@ _JSON = flags.DEFINE_string("json", "", "also write all times to this file")
 _FOLDER = pathlib.Path(__file__).parent / "train_steps"
 # A product takes tens of milliseconds.
 _PRODUCTS = 5
+CLOCKS = ("wall", "processor")
 EAGER, COMPILED = "diffusers eager", "diffusers compiled"
 
 
@@ -61,13 +65,11 @@ class Child:
     remedy: str
 
 
-def children(sizes: Sizes) -> list[Child]:
+def children(sizes: Mapping[str, int]) -> list[Child]:
     """All that is asked for, in the table's order."""
-    own, written = [sys.executable], []
-    only = tuple(_ONLY.value)
+    own, written, peers = [sys.executable], [], True
     if _CONFIG.value is not None:
-        written = [config_lib.resolve(_CONFIG.value.to_dict()).to_json()]
-        only = ("dfjax", "product")
+        written, peers = [config_lib.resolve(_CONFIG.value.to_dict()).to_json()], False
     theirs, flaxdiff = "pip install 'dfjax[parity]'", "see --help, and give --flaxdiff_python=FOLDER/bin/python"
     every = [
         ("dfjax", own, "ours.py", written, _STEPS.value, "pip install -e ."),
@@ -79,11 +81,11 @@ def children(sizes: Sizes) -> list[Child]:
             for library in ("jax", "numpy", "torch")
         ),
     ]
-    told = json.dumps(dataclasses.asdict(sizes))
+    told = json.dumps(sizes)
     return [
         Child(name, [*python, str(_FOLDER / script), told, *words], steps, remedy)
         for name, python, script, words, steps, remedy in every
-        if name.startswith(only)
+        if name.startswith(tuple(_ONLY.value)) and (peers or name.startswith(("dfjax", "product")))
     ]
 
 
@@ -109,14 +111,14 @@ class Running:
             raise DfjaxError(f"{child.name} does not run: {told['error']}; {child.remedy}")
         self.flops, self.parameters, self.versions = told["flops"], told["parameters"], told["versions"]
 
-    def turn(self) -> float:
-        """Seconds of a step, over a turn."""
+    def turn(self) -> dict[str, float]:
+        """Seconds of a step, over a turn, by each of ``CLOCKS``."""
         self._process.stdin.write(f"{self.child.steps}\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
             raise DfjaxError(f"{self.child.name} ended in the middle, with status {self._process.wait()}")
-        return float(answer) / self.child.steps
+        return {clock: float(word) / self.child.steps for clock, word in zip(CLOCKS, answer.split(), strict=True)}
 
     def close(self) -> None:
         self._process.stdin.close()
@@ -124,7 +126,7 @@ class Running:
 
 
 def measure(wanted: Sequence[Child], rounds: int) -> dict[str, dict]:
-    """By name: what each told of itself, and its seconds of a step in each round."""
+    """By name: what each told of itself, and its seconds of a step in each round, by clock."""
     running: list[Running] = []
     try:
         for child in wanted:
@@ -139,14 +141,15 @@ def measure(wanted: Sequence[Child], rounds: int) -> dict[str, dict]:
                 "parameters": one.parameters,
                 "flops": one.flops,
                 "versions": one.versions,
-                "seconds": [],
+                "seconds": {clock: [] for clock in CLOCKS},
             }
             for one in running
         }
         for number in range(rounds):
             # Now from the first on, now from the last.
             for one in running if number % 2 else running[::-1]:
-                results[one.child.name]["seconds"].append(one.turn())
+                for clock, seconds in one.turn().items():
+                    results[one.child.name]["seconds"][clock].append(seconds)
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
     finally:
         for one in running:
@@ -154,48 +157,47 @@ def measure(wanted: Sequence[Child], rounds: int) -> dict[str, dict]:
     return results
 
 
-def _ratio(over: Mapping, under: Mapping) -> float:
-    """Median over rounds of one's seconds over another's."""
-    return statistics.median(a / b for a, b in zip(over["seconds"], under["seconds"], strict=True))
+def table(results: Mapping[str, Mapping], clock: str) -> list[dict]:
+    """A row for each implementation, by one of ``CLOCKS``.
 
-
-def _rate(result: Mapping) -> float:
-    return result["flops"] / statistics.median(result["seconds"])
-
-
-def table(results: Mapping[str, Mapping]) -> list[dict]:
-    """A row for each implementation.
-
-    ``peak_share``: of the fastest product's rate in the same round. ``speed``: of PyTorch's best in the same round, over
-    the time of a step; None where there is nothing to compare with.
+    ``peak_share``: of the fastest product's rate in the same round. ``speed``: the time of PyTorch's best step in the
+    same round over the row's. Both None where there is nothing to compare with.
     """
-    products = [result for name, result in results.items() if name.startswith("product")]
-    torch = [results[name] for name in (EAGER, COMPILED) if name in results]
-    peak = max(products, key=_rate, default=None)
-    best = min(torch, key=lambda result: statistics.median(result["seconds"]), default=None)
+    times = {name: result["seconds"][clock] for name, result in results.items()}
+    rates = {name: result["flops"] / statistics.median(times[name]) for name, result in results.items()}
+    peak = max((name for name in results if name.startswith("product")), key=lambda name: rates[name], default=None)
+    torch = min(
+        (name for name in (EAGER, COMPILED) if name in results),
+        key=lambda name: statistics.median(times[name]),
+        default=None,
+    )
+
+    def times_faster(name: str, than: str) -> float:
+        return statistics.median(a / b for a, b in zip(times[than], times[name], strict=True))
+
     return [
         {
             "name": name,
             "parameters": result["parameters"],
             "gflop_per_step": result["flops"] / 1e9,
-            "milliseconds": 1e3 * statistics.median(result["seconds"]),
-            "gflops": _rate(result) / 1e9,
-            "peak_share": peak and _ratio(peak, result) * result["flops"] / peak["flops"],
-            "speed": best and result["parameters"] and _ratio(best, result),
+            "milliseconds": 1e3 * statistics.median(times[name]),
+            "gflops": rates[name] / 1e9,
+            "peak_share": peak and times_faster(name, peak) * result["flops"] / results[peak]["flops"],
+            "speed": times_faster(name, torch) if torch and result["parameters"] else None,
         }
         for name, result in results.items()
     ]
 
 
-def show(rows: Sequence[Mapping]) -> None:
-    print(f"{'':20s}{'parameters':>12s}{'Gflop/step':>12s}{'ms/step':>10s}{'Gflop/s':>10s}{'of peak':>9s}{'speed':>8s}")
+def show(rows: Sequence[Mapping], clock: str) -> None:
+    heads = ("parameters", 12), ("Gflop/step", 12), ("ms/step", 10), ("Gflop/s", 10), ("of peak", 9), ("speed", 8)
+    print(f"{'by ' + clock:20s}" + "".join(f"{head:>{wide}s}" for head, wide in heads))
     for row in rows:
         share, speed = (f"{row[key]:.2f}" if row[key] else "" for key in ("peak_share", "speed"))
         print(
             f"{row['name']:20s}{row['parameters'] or '':>12}{row['gflop_per_step']:12.1f}{row['milliseconds']:10.1f}"
             f"{row['gflops']:10.1f}{share:>9s}{speed:>8s}"
         )
-    print("of peak: share of the fastest product's rate; speed: PyTorch's best is 1")
 
 
 def main(_: list[str]) -> None:
@@ -205,18 +207,23 @@ def main(_: list[str]) -> None:
         raise app.UsageError(f"--tokens={_TOKENS.value} is no square; try --tokens={near}")
     if width % (4 * heads):
         raise app.UsageError(f"--width={width} over {heads} heads must be a multiple of 4; choose another --heads")
-    sizes = Sizes(width, _DEPTH.value, heads, _TOKENS.value, _TEXT_TOKENS.value, _BATCH.value)
+    sizes = {"width": width, "depth": _DEPTH.value, "heads": heads, "tokens": _TOKENS.value}
+    sizes |= {"text_tokens": _TEXT_TOKENS.value, "batch": _BATCH.value}
     try:
         results = measure(children(sizes), _ROUNDS.value)
     except DfjaxError as error:
         sys.exit(f"error: {error}")
-    rows = table(results)
-    print(", ".join(f"{name} {value}" for name, value in dataclasses.asdict(sizes).items()))
-    print("; ".join(dict.fromkeys(result["versions"] for result in results.values())))
-    show(rows)
+    if _CONFIG.value is None:
+        print(", ".join(f"{name} {value}" for name, value in sizes.items()))
+    versions = (version for result in results.values() for version in result["versions"].split(", "))
+    print(", ".join(dict.fromkeys(versions)))
+    tables = {clock: table(results, clock) for clock in CLOCKS}
+    for clock, rows in tables.items():
+        show(rows, clock)
+    print("of peak: share of the fastest product's rate; speed: PyTorch's best is 1")
     if _JSON.value:
         with open(_JSON.value, "w") as file:
-            json.dump({"sizes": dataclasses.asdict(sizes), "table": rows, "runs": results}, file, indent=1)
+            json.dump({"sizes": sizes, "tables": tables, "runs": results}, file, indent=1)
 
 
 if __name__ == "__main__":

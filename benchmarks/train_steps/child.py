@@ -1,8 +1,8 @@
-"""One implementation in a process of its own: asked for a number of steps, it answers how many seconds they took.
+"""One implementation in a process of its own: asked for a number of steps, it answers how long they took.
 
 A child is called with the sizes as JSON. Its first line on standard output tells what it runs, as JSON; then each line
-of standard input is a number of steps, answered by a line of seconds. It ends with its input. Only the standard library
-is imported here, since a child may run in another project's environment.
+of standard input is a number of steps, answered by seconds on the wall and seconds of the processor, over all threads.
+It ends with its input. Only the standard library is imported here: a child may run in another project's environment.
 """
 
 import dataclasses
@@ -68,17 +68,17 @@ def serve(make: Callable[..., Work]) -> None:
     told = {name: getattr(work, name) for name in ("flops", "parameters", "versions")}
     print(json.dumps(told), file=answers)
     for line in sys.stdin:
-        began = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         work.run(int(line))
-        print(time.perf_counter() - began, file=answers)
+        print(time.perf_counter() - wall, time.process_time() - processor, file=answers)
 
 
 def matrices(layers: dict[str, int], rows: Sequence[tuple[str, int, int]]) -> float:
     """Operations of one example's step in matrix layers, forward and backward.
 
     Args:
-      layers: size of each layer's matrix, by name. rows: a part of the name, how many of an example's tokens meet such a
-        layer, and operations for each of them and each parameter (6; 4 where the input is data). The first row counts
+      layers: size of each layer's matrix, by name. rows: a part of the name, how many of an example's tokens meet such
+        a layer, and operations for each of them and each parameter (6; 4 where the input is data). The first row counts
         whose part is in the name.
     """
     total = 0.0

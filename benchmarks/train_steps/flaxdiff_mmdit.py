@@ -17,6 +17,7 @@ from flaxdiff import inputs, predictors, schedulers, trainer
 from flaxdiff.models import simple_mmdit
 from flaxdiff.utils import RandomMarkovState
 
+
 class Features(inputs.TextEncoder):
     """A text encoder that has run before: what it is given are features already."""
 
