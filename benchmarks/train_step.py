@@ -14,6 +14,9 @@ as nothing. The peak is the fastest library's matrix product.
 diffusers comes with pip install 'dfjax[parity]', and its compiled form needs a C++ compiler. FlaxDiff wants an
 environment of its own: python -m venv FOLDER && FOLDER/bin/pip install flaxdiff==0.2.11 jax==0.10.2 matplotlib.
 
+``--parts`` adds a step's attention, its linear layers and its optimizer alone (benchmarks/train_steps/parts.py), to see
+where the time goes.
+
 ``--config`` times our step of a recipe instead, on synthetic data and without the others, whose sizes are not its.
 """
 
@@ -45,12 +48,14 @@ _ONLY = flags.DEFINE_list(
     "only", ["dfjax", "diffusers", "flaxdiff", "product"], "what to run, by the names' beginnings"
 )
 _FLAXDIFF_PYTHON = flags.DEFINE_string("flaxdiff_python", "", "python of an environment with FlaxDiff")
+_PARTS = flags.DEFINE_bool("parts", False, "also time parts of the step alone, in JAX and in PyTorch")
 _CONFIG = config_flags.DEFINE_config_file("config", None, "a recipe whose step to time, alone")
 _JSON = flags.DEFINE_string("json", "", "also write all times to this file")
 
 _FOLDER = pathlib.Path(__file__).parent / "train_steps"
 # A product takes tens of milliseconds.
 _PRODUCTS = 5
+PARTS = ("attention", "linear", "optimizer")
 CLOCKS = ("wall", "processor")
 EAGER, COMPILED = "diffusers eager", "diffusers compiled"
 
@@ -81,11 +86,17 @@ def children(sizes: Mapping[str, int]) -> list[Child]:
             for library in ("jax", "numpy", "torch")
         ),
     ]
+    if _PARTS.value:
+        every += [
+            (f"{part} {library}", own, "parts.py", [library, part], _STEPS.value, theirs)
+            for part in PARTS
+            for library in ("jax", "torch")
+        ]
     told = json.dumps(sizes)
     return [
         Child(name, [*python, str(_FOLDER / script), told, *words], steps, remedy)
         for name, python, script, words, steps, remedy in every
-        if name.startswith(tuple(_ONLY.value)) and (peers or name.startswith(("dfjax", "product")))
+        if name.startswith((*_ONLY.value, *PARTS)) and (peers or name.startswith(("dfjax", "product")))
     ]
 
 
