@@ -1,14 +1,13 @@
 """Parts of a step alone, forward and backward, in JAX and in PyTorch: to see where a step's time goes.
 
-attention: softmax and its two products, by the kernel that dfjax takes here, or PyTorch's. linear: each layer's matrices
-of 12 width^2 parameters, of either stream, with nothing between them. optimizer: clipping, AdamW and the average, of
-as many parameters. What a step takes beyond the three is norms, modulations, activations and copies.
+attention: softmax and its two products, by the kernel that dfjax takes here, or PyTorch's. linear: each layer's
+matrices of 12 width^2 parameters, of either stream, with nothing between them. optimizer: clipping, AdamW and the
+average, of as many parameters. What a step takes beyond the three is norms, modulations, activations and copies.
 """
 
 from collections.abc import Callable
 
 import child
-
 
 NAMES = ("query", "key", "value", "out", "up", "down")
 
