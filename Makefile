@@ -11,7 +11,7 @@ DFJAX_REQUIRE ?=
 # More words for pytest: make test ARGS="tests/core -k rng"
 ARGS     ?=
 # The benchmarks that `make bench` runs.
-BENCH    ?= $(wildcard benchmarks/bench_*.py)
+BENCH    ?= $(wildcard benchmarks/bench_*.py) benchmarks/train_step.py
 
 comma    := ,
 BIN      := $(VENV)/bin

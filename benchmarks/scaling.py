@@ -26,7 +26,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import bench_step
 import jax
 import numpy as np
 from absl import app, flags
@@ -34,8 +33,12 @@ from ml_collections import config_flags
 
 from dfjax import config as config_lib
 from dfjax.core.errors import DfjaxError
+from dfjax.data import synthetic
+from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import advise, build, memory
 from dfjax.plan import topology as topology_lib
+from dfjax.train import state as state_lib
+from dfjax.train import step
 
 PARTS = ("depth", "width", "devices", "state")
 _PARTS = flags.DEFINE_list("parts", list(PARTS), "what to measure")
@@ -53,6 +56,8 @@ flags.register_validator("parts", lambda parts: set(parts) <= set(PARTS), f"--pa
 
 _SLICES = ("v5e:2x4", "v5e:4x4", "v5e:4x8", "v5e:8x8", "v5e:8x16", "v5e:16x16")
 _ROWS_A_CHIP = 8
+
+_REPEATS = 5
 
 # Figures by name; how a name ends says the unit.
 Row = dict[str, Any]
@@ -105,9 +110,9 @@ def compiled(
 
 def stepped(configs: Sequence[config_lib.Config], programs: Sequence[jax.stages.Compiled]) -> list[Row]:
     """The time of each config's step, of which this machine has the program."""
-    runs = [bench_step.make_step(config, program)[0] for config, program in zip(configs, programs, strict=True)]
+    runs = [make_step(config, program) for config, program in zip(configs, programs, strict=True)]
     jax.block_until_ready([run() for run in runs])
-    seconds = in_turn([functools.partial(bench_step.seconds, run) for run in runs], flags.FLAGS.rounds)
+    seconds = in_turn([functools.partial(seconds_of, run) for run in runs], flags.FLAGS.rounds)
     return medians("step", seconds, seconds)
 
 
@@ -157,11 +162,11 @@ def serve(count: int, config: config_lib.Config) -> None:
     config = sized(config, _BATCH.value)
     built = build.build(config, topology_lib.parse(f"cpu:{count}"))
     found = memory.measure(built)
-    run, _ = bench_step.make_step(config, built.compiled)
+    run = make_step(config, built.compiled)
     jax.block_until_ready(run())
     print(json.dumps({"state_bytes": sum(found.state.values()), "peak_bytes": found.peak}), flush=True)
     for _ in sys.stdin:
-        print(json.dumps(bench_step.seconds(run)), flush=True)
+        print(json.dumps(seconds_of(run)), flush=True)
 
 
 def over_slices(large: config_lib.Config) -> list[Row]:
@@ -200,6 +205,31 @@ def measure() -> dict[str, list[Row]]:
         "state": lambda: over_slices(large),
     }
     return {name: parts[name]() for name in _PARTS.value}
+
+
+def make_step(config: config_lib.Config, compiled: jax.stages.Compiled) -> Callable[[], jax.Array]:
+    """A function that runs one training step that was compiled for this machine."""
+    parts = build.parts(config, jax.devices())
+    state = state_lib.create(parts.denoiser, parts.optimizer, parts.mesh, config.train.seed)
+    split = mesh_lib.batch_sharding(parts.mesh)
+    with synthetic.batches(step.batch_shapes(config), config.train.seed, config.text.vocab_size, split) as batches:
+        batch = next(batches).arrays
+
+    def run() -> jax.Array:
+        nonlocal state
+        state, metrics = compiled(state, batch)
+        return metrics["loss"]
+
+    return run
+
+
+def seconds_of(function) -> float:
+    """Of one call, over a few."""
+    started = time.perf_counter()
+    for _ in range(_REPEATS):
+        result = function()
+    jax.block_until_ready(result)
+    return (time.perf_counter() - started) / _REPEATS
 
 
 def main(_: list[str]) -> None:
