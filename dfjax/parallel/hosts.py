@@ -59,14 +59,15 @@ def joined(
         try:
             yield request
         except Preempted:
-            _part()
+            _part(request, limits)
             raise
-        _part()
+        _part(request, limits)
 
 
-def _part() -> None:
+def _part(request: Preemption, limits: config_lib.Hosts) -> None:
     """Wait until all processes are about to end: the first one must not go before, as JAX's service runs in it."""
     heartbeats.note("waiting for the others to end", slow=True)
+    request.close(limits.phase_seconds)
     jax.distributed.shutdown()
 
 

@@ -41,9 +41,11 @@ class Preemption:
         self._seconds = seconds
         # Ends the process at once, with these words and this status; a watch also tells the other processes.
         self.leave: Callable[..., None] = _leave
-        self._lock = threading.Lock()
-        self._asked = threading.Event()
-        self._has_begun = False
+        self._lock, self._asking = threading.Lock(), threading.Lock()
+        self._bound: threading.Timer | None = None
+        self._agreeing: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._has_begun = self._is_over = False
         self._step = 0
         self._stop_at: int | None = None
 
@@ -67,17 +69,20 @@ class Preemption:
         with self._lock:
             self._has_begun, self._step = True, step
         if jax.process_count() > 1:
-            threading.Thread(target=self._agree, name="dfjax-preemption", daemon=True).start()
+            self._agreeing = threading.Thread(target=self._agree, name="dfjax-preemption", daemon=True)
+            self._agreeing.start()
 
     def ask(self, reason: str) -> None:
         """Ask all processes to save and to end, as a signal does."""
-        _log.warning("%s: this run saves and ends", reason)
-        self._start_bound()
-        if jax.process_count() > 1:
-            with contextlib.suppress(jax.errors.JaxRuntimeError):
-                _store().key_value_set(_NOTICE + "asked", "", allow_overwrite=True)
-        else:
-            with self._lock:
+        with self._asking:
+            if self._is_over:
+                return
+            _log.warning("%s: this run saves and ends", reason)
+            self._start_bound()
+            if jax.process_count() > 1:
+                with contextlib.suppress(jax.errors.JaxRuntimeError):
+                    _store().key_value_set(_NOTICE + "asked", "", allow_overwrite=True)
+            else:
                 self._stop_at = self._step
 
     def reached(self, step: int) -> bool:
@@ -86,6 +91,21 @@ class Preemption:
         with self._lock:
             self._step = step
             return self._stop_at is not None and step >= self._stop_at
+
+    def close(self, seconds: float) -> None:
+        """The run is at its end: a request changes nothing any more. Waits up to ``seconds`` for the other processes.
+
+        A thread that is in JAX's store when Python ends would abort the process.
+        """
+        with self._asking:
+            self._is_over = True
+        if self._agreeing is not None:
+            # From here on nobody can ask, so that all have the same answer on whether somebody did.
+            _store().wait_at_barrier("dfjax/end", int(1000 * seconds))
+            self._closed.set()
+            self._agreeing.join()
+        if self._bound is not None:
+            self._bound.cancel()
 
     def _hear(self, reader: socket.socket) -> None:
         first = 0.0
@@ -107,23 +127,24 @@ class Preemption:
                 self.leave(f"{name} a second time: this run ends unsaved", 128 + number)
 
     def _start_bound(self) -> None:
-        if self._asked.is_set():
+        if self._bound is not None:
             return
-        self._asked.set()
         words = (
             f"not saved and ended within hosts.preemption_seconds={self._seconds:g}: this run ends where it is; "
             "it goes on from the newest checkpoint"
         )
-        bound = threading.Timer(self._seconds, self.leave, [words, 128 + signal.SIGTERM], {"stacks": True})
-        bound.daemon = True
-        bound.start()
+        self._bound = threading.Timer(self._seconds, self.leave, [words, 128 + signal.SIGTERM], {"stacks": True})
+        self._bound.daemon = True
+        self._bound.start()
 
     def _agree(self) -> None:
         """Wait until any process is asked; then agree on the step after the last that any process has reached."""
         store = _store()
         try:
-            while not store.key_value_dir_get(_NOTICE):
-                time.sleep(_POLL_SECONDS)
+            while not self._closed.wait(_POLL_SECONDS) and not store.key_value_dir_get(_NOTICE):
+                pass
+            if not store.key_value_dir_get(_NOTICE):
+                return
             self._start_bound()
             with self._lock:
                 store.key_value_set(f"{_PLACES}{jax.process_index()}", str(self._step))

@@ -180,8 +180,8 @@ class Watch:
             return f"{beat.name} is gone without a word; it was {beat.place}"
         if peer.silent <= limits.lost_seconds:
             return ""
-        what = "has ended" if beat.status == 0 else f"is lost; it was {beat.place}"
-        return f"{beat.name} {what}. Nothing was heard of it for {peer.silent:.0f} s. {self._own_place()}"
+        what = "has ended, and this one has not" if beat.status == 0 else f"is lost: it was {beat.place}"
+        return f"{beat.name} {what}; nothing from it for {peer.silent:.0f} s. Here {self._own_place()}"
 
     def _judge_own(self, passed: float) -> tuple[str, int] | None:
         """Whether this process has been at one thing for longer than it may."""
