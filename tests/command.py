@@ -12,13 +12,22 @@ RECIPE = pathlib.Path(__file__).with_name("recipe.py")
 DFJAX = ("-m", "dfjax.cli.main")
 
 
-def start(*arguments: str, compiled_as_ever: bool = False, program=DFJAX, **variables: str) -> subprocess.Popen:
+def start(
+    *arguments: str, compiled_as_ever: bool = False, program=DFJAX, start_new_session: bool = False, **variables: str
+) -> subprocess.Popen:
     """``dfjax ARGUMENTS`` in the background, on one CPU device, with the tests' flags for the compiler or none."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)} | variables
     if compiled_as_ever:
         environment.pop("XLA_FLAGS", None)
     command = [sys.executable, *program, *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=start_new_session,
+    )
 
 
 def start_joined(count: int, *arguments: str, programs=None, **variables: str) -> list[subprocess.Popen]:

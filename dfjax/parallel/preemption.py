@@ -118,7 +118,7 @@ class Preemption:
                 first = now
                 with self._lock:
                     has_begun = self._has_begun
-                if not has_begun:
+                if not has_begun and not self._is_over:
                     self.leave(
                         f"{name} before the first step: nothing to save, the same command starts again", PREEMPTED
                     )

@@ -62,7 +62,7 @@ class _Peer:
     def place(self) -> str:
         if not self.beat or not self.has_moved:
             return f"{self.name}: no sign of life"
-        return f"{self.name}: {self.beat.place}, for {self.still:.0f} s"
+        return f"{self.name}: alive, {self.beat.place}, for {self.still:.0f} s"
 
 
 class Watch:
@@ -193,8 +193,8 @@ class Watch:
         if self._still <= getattr(self._limits, key):
             return None
         others = "".join(f"\n  {peer.place}" for peer in self._peers)
-        alive = f". All processes are alive:{others}" if others else ""
-        return f"{self._own_place()}, longer than hosts.{key} allows{alive}", 1
+        told = f". The others:{others}" if others else ""
+        return f"{self._own_place()}, longer than hosts.{key} allows{told}", FAILED
 
     def _own_place(self) -> str:
         now = heartbeats.NOW
