@@ -13,11 +13,13 @@ from typing import Any
 
 import ml_collections
 
-from dfjax.core.errors import DfjaxError
+from dfjax.core.errors import WRONG_USE, DfjaxError
 
 
 class ConfigError(DfjaxError, ValueError):
     """A config that cannot work. The message names the key and says what to do."""
+
+    status = WRONG_USE
 
 
 def _key(
@@ -289,6 +291,29 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True)
+class Hosts:
+    start_seconds: int = _key(300, "longest wait for all processes of a run to start", low=5, resume=True)
+    lost_seconds: int = _key(
+        60, "silence after which a process is taken for lost, and the others end", low=4, resume=True
+    )
+    step_seconds: int = _key(
+        1800, "longest that a step, its data included, may take before the run ends", low=5, resume=True
+    )
+    phase_seconds: int = _key(
+        3600, "the same for a compilation, a restore, a save, an evaluation, the end", low=5, resume=True
+    )
+    preemption_seconds: int = _key(
+        120, "longest from SIGTERM or SIGINT to the end, the saving included", low=1, resume=True
+    )
+    slow_step: float = _key(
+        10.0, "a step that takes so many times the median is reported and counted; 0: none", low=0, resume=True
+    )
+    leave_when_slow: bool = _key(
+        False, "such a step makes the run save and end with status 42, to be started elsewhere", resume=True
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """The whole config; see the sections for the keys."""
 
@@ -300,6 +325,7 @@ class Config:
     train: Train = Train()
     mesh: Mesh = Mesh()
     sample: Sample = Sample()
+    hosts: Hosts = Hosts()
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         return dataclasses.asdict(self)

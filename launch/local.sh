@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One run as N processes on this machine, joined over loopback. All end when one fails.
+# One run as N processes on this machine, joined over loopback. All end when one fails. Told to end, they save first.
 #   launch/local.sh 2 --config=configs/emoji.py --workdir=runs/two
 set -euo pipefail
 
@@ -21,10 +21,17 @@ for ((rank = 0; rank < count; rank++)); do
     > >(sed -u "s/^/[$rank] /") 2> >(sed -u "s/^/[$rank] /" >&2) &
   pids+=($!)
 done
-left=("${pids[@]}")
+trap 'kill "${pids[@]}" 2>/dev/null || true' TERM INT
+left=("${pids[@]}") saved=0
 while [[ ${#left[@]} -gt 0 ]]; do
-  wait -n -p ended "${left[@]}" || exit $?
+  ended= status=0
+  wait -n -p ended "${left[@]}" || status=$?
+  # Woken by a signal, which the processes have now too.
+  [[ -n ${ended:-} ]] || continue
+  # Those that are told to end do so together.
+  if [[ $status -eq 42 ]]; then saved=42; elif [[ $status -ne 0 ]]; then exit "$status"; fi
   still=()
   for pid in "${left[@]}"; do [[ $pid == "$ended" ]] || still+=("$pid"); done
   left=("${still[@]}")
 done
+exit "$saved"

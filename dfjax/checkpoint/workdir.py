@@ -53,6 +53,11 @@ class Workdir:
     def bad_records(self) -> Path:
         return self.path / "bad_records.jsonl"
 
+    @property
+    def heartbeats(self) -> Path:
+        """Signs of life of the processes at work here."""
+        return self.path / "heartbeats"
+
     def steps(self) -> list[int]:
         """Steps that have a checkpoint folder under its final name, in order."""
         return sorted(int(p.name[5:]) for p in self.checkpoints.glob("step_*") if p.is_dir() and p.name[5:].isdigit())
@@ -72,13 +77,17 @@ class Workdir:
             except (config_lib.ConfigError, UnicodeDecodeError):
                 return False
             return True
-        return {entry.name for entry in self.path.iterdir()} == {self.checkpoints.name}
+        return self._names() == {self.checkpoints.name}
+
+    def _names(self) -> set[str]:
+        """What is here, besides signs of life, which come before anything else."""
+        return {entry.name for entry in self.path.iterdir()} - {self.heartbeats.name}
 
     def inspect(self) -> tuple[Found, str]:
         """What is here, and a sentence on it that says what to do."""
         if self.path.exists() and not self.path.is_dir():
             return Found.FOREIGN, f"{self.path} is a file and no folder: choose another --workdir"
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or not self._names():
             return Found.NEW, f"{self.path} is new"
         if not self._is_ours():
             return Found.FOREIGN, f"{self.path} is not empty and no run of dfjax: choose another --workdir"
@@ -91,6 +100,13 @@ class Workdir:
         if not self.steps():
             return Found.STARTED, f"{self.path} has a run that ended before its first checkpoint: it starts again"
         return Found.RESUMABLE, f"{self.path} has a run, saved at step {self.steps()[-1]}"
+
+    def check(self) -> tuple[Found, str]:
+        """:meth:`inspect`. Raises CheckpointError for what no run may be started in."""
+        found, words = self.inspect()
+        if found in (Found.DAMAGED, Found.FOREIGN):
+            raise CheckpointError(words)
+        return found, words
 
     def require_checkpoint(self) -> int:
         """The newest checkpoint's step. Raises CheckpointError, in words, if there is none to use."""

@@ -15,16 +15,15 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from dfjax import config as config_lib
-from dfjax.core.errors import DfjaxError
-
-WRONG_USE = 2
-FAILED = 1
+from dfjax.core.errors import WRONG_USE, DfjaxError
 
 flags.DEFINE_string("compilation_cache", "", "folder of compiled programs; empty: in the user's cache; 'off': none")
 
 
 class UsageError(DfjaxError):
     """Flags that cannot be used as given."""
+
+    status = WRONG_USE
 
 
 def define_config() -> flags.FlagHolder:
@@ -35,7 +34,10 @@ def define_config() -> flags.FlagHolder:
 
 
 def run(main: Callable[[list[str]], None], argv: list[str], doc: str) -> None:
-    """Parse ``argv``, call ``main``, exit: 0 done, 1 error, 2 wrong use; no traceback for what a user can mend."""
+    """Parse ``argv``, call ``main``, exit: 0 done, 1 error, 2 wrong use, 42 told to end and saved.
+
+    No traceback for what a user can mend.
+    """
     sys.modules["__main__"].__doc__ = doc
     _refuse_unknown_keys(argv)
     absl_app.run(lambda rest: _guarded(main, rest), argv=argv, flags_parser=_parse)
@@ -104,11 +106,9 @@ def _guarded(main: Callable[[list[str]], None], rest: list[str]) -> None:
     try:
         _set_up_cache()
         main(rest[1:])
-    except (config_lib.ConfigError, UsageError) as error:
-        _fail(str(error), WRONG_USE)
     except DfjaxError as error:
         logging.getLogger("dfjax").debug("", exc_info=error)
-        _fail(str(error), FAILED)
+        _fail(str(error), error.status)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from the newest checkpoint", 130)
 

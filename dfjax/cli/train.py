@@ -1,6 +1,7 @@
 """dfjax train --config=RECIPE.py --workdir=RUN [--config.KEY=VALUE ...]
 
 Trains until train.num_steps and keeps everything in RUN. The same command goes on where it was.
+SIGTERM or Ctrl-C: it saves and ends with status 42; the same once more: it ends at once.
 """
 
 from pathlib import Path
@@ -27,13 +28,18 @@ def main(rest: list[str]) -> None:
     """Join the other processes, then train."""
     app.refuse_rest(rest)
     config = app.read_config(_CONFIG)
+    from dfjax.checkpoint.workdir import Workdir
     from dfjax.parallel import hosts
 
-    hosts.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, find=_DISTRIBUTED.value == "auto")
-    app.quiet_unless_first()
-    from dfjax.train import loop
+    room = Workdir(Path(_WORKDIR.value))
+    # Before there are any signs of life in what may be somebody else's folder.
+    room.check()
+    flags = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    with hosts.joined(room.heartbeats, config.hosts, *flags, find=_DISTRIBUTED.value == "auto") as request:
+        app.quiet_unless_first()
+        from dfjax.train import loop
 
-    loop.train(config, Path(_WORKDIR.value), hooks=(_sample_hook,), profile=_PROFILE.value)
+        loop.train(config, room.path, hooks=(_sample_hook,), profile=_PROFILE.value, request=request)
 
 
 def _sample_hook(run):

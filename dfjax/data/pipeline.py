@@ -6,6 +6,7 @@ batch of a step does not depend on the number of processes, workers or devices, 
 
 import dataclasses
 import functools
+import signal
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -111,7 +112,8 @@ def training_batches(
         flags.FLAGS.mark_as_parsed()  # Grain hands absl's flags to its workers, and a library call has none.
     dataset = steps.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
     if data.workers:
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=data.workers, per_worker_buffer_size=2))
+        options = grain.MultiprocessingOptions(num_workers=data.workers, per_worker_buffer_size=2)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_leave_signals_to_the_run)
     to_global = functools.partial(_global_batch, rows=rows, batch_size=batch_size, sharding=sharding)
     return Prefetch(iter(dataset), to_global)
 
@@ -179,6 +181,12 @@ def owned_rows(sharding: NamedSharding, batch_size: int) -> list[int]:
     except ValueError as error:
         raise DataError(f"train.batch_size {batch_size} cannot be split over the mesh: {error}") from error
     return sorted({row for index in indices if index for row in range(*index[0].indices(batch_size))})
+
+
+def _leave_signals_to_the_run(*_: int) -> None:
+    """Launchers and terminals signal a whole group; a run that is told to end still needs its workers to save."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _order(size: int, seed: int) -> grain.MapDataset:

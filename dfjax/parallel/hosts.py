@@ -1,17 +1,24 @@
-"""Starting several hosts, and small values that all must agree on."""
+"""The hosts of a run: how they find each other and part, and small values that all must agree on."""
 
+import contextlib
+import faulthandler
 import logging
 import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from dfjax.core.errors import DfjaxError
+from dfjax import config as config_lib
+from dfjax.core.errors import FAILED, DfjaxError, Preempted
+from dfjax.parallel import heartbeats
+from dfjax.parallel.preemption import Preemption
+from dfjax.parallel.watch import Watch
 
 _log = logging.getLogger(__name__)
 
@@ -20,13 +27,58 @@ class HostError(DfjaxError):
     """The hosts of a run did not find each other."""
 
 
+@contextlib.contextmanager
+def joined(
+    folder: Path,
+    limits: config_lib.Hosts,
+    coordinator: str = "",
+    num_processes: int = 0,
+    process_id: int = -1,
+    *,
+    find: bool = True,
+) -> Iterator[Preemption]:
+    """The processes of one run, joined by :func:`start`; watched, and open to a request to end, until they part.
+
+    Signs of life are in ``folder``, which all of them share. An error that leaves this block in one of several
+    processes ends it here, with its words and status, since the others would be waited for in vain.
+
+    Raises:
+      HostError: see :func:`start`. LiveError: another run is at work in the same folder.
+    """
+    faulthandler.enable()
+    request = Preemption(limits.preemption_seconds)
+    request.listen()
+    flags: dict[str, Any] = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
+    place = _place(**flags, find=find)
+    if place is None:
+        start(**flags, find=find, limits=limits)
+    with Watch(folder, limits, *(place or (jax.process_index(), jax.process_count()))) as watch:
+        request.leave = watch.leave
+        if place is not None:
+            start(**flags, find=find, limits=limits, watch=watch)
+        try:
+            yield request
+        except Preempted:
+            _part(request, limits)
+            raise
+        _part(request, limits)
+
+
+def _part(request: Preemption, limits: config_lib.Hosts) -> None:
+    """Wait until all processes are about to end: the first one must not go before, as JAX's service runs in it."""
+    heartbeats.note("waiting for the others to end", slow=True)
+    request.close(limits.phase_seconds)
+    jax.distributed.shutdown()
+
+
 def start(
     coordinator: str = "",
     num_processes: int = 0,
     process_id: int = -1,
     *,
     find: bool = True,
-    timeout_seconds: int = 300,
+    limits: config_lib.Hosts | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Join the processes of one run; does nothing for a single process. Call before any other use of JAX.
 
@@ -34,7 +86,7 @@ def start(
       coordinator: address and port of process 0, such as "10.0.0.1:1234". Empty: JAX asks what :func:`launcher` found.
       num_processes, process_id: with a coordinator, how many there are, and which one this is, from 0.
       find: without a coordinator, whether to look for a launcher at all.
-      timeout_seconds: the longest wait for the others.
+      limits: ``start_seconds`` is the longest wait for the others. watch: tells who is missing, and others of the end.
 
     Raises:
       HostError: the flags contradict each other, or there is nobody to ask. Where the others do not come in time the
@@ -48,7 +100,7 @@ def start(
             )
         failed = f"process {process_id} of {num_processes} found no run at {coordinator}"
         given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
-        _initialize(failed, timeout_seconds, **given)
+        _initialize(failed, limits or config_lib.Hosts(), watch, **given)
     elif num_processes > 1:
         raise HostError("--num_processes needs --coordinator=HOST:PORT, the address of process 0")
     elif find and (name := launcher(os.environ)):
@@ -58,7 +110,7 @@ def start(
             "--coordinator=HOST:PORT --num_processes=N --process_id=I, or --distributed=off if each is its own run"
         )
         devices = _devices_of_slurm_task(os.environ) if name == SLURM else None
-        _initialize(failed, timeout_seconds, local_device_ids=devices)
+        _initialize(failed, limits or config_lib.Hosts(), watch, local_device_ids=devices)
 
 
 SLURM, TPU, KUBERNETES, OPEN_MPI = "Slurm", "the TPU pod", "Kubernetes", "Open MPI"
@@ -95,6 +147,21 @@ def launcher(environment: Mapping[str, str]) -> str:
     return ""
 
 
+def _place(coordinator: str, num_processes: int, process_id: int, find: bool) -> tuple[int, int] | None:
+    """This process's number and how many there are; None where only JAX can find out."""
+    if coordinator or num_processes > 1:
+        # Wrong ones are refused by start().
+        return (process_id, num_processes) if 0 <= process_id < num_processes else (0, 1)
+    name = launcher(os.environ) if find else ""
+    own, all_ = {SLURM: ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"), OPEN_MPI: _OPEN_MPI}.get(name, ("", ""))
+    if own:
+        return _count(os.environ.get(own)), _count(os.environ.get(all_))
+    return None if name else (0, 1)
+
+
+_OPEN_MPI = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")
+
+
 def _count(value: str | None) -> int:
     return int(value) if value and value.isdecimal() else 0
 
@@ -106,14 +173,26 @@ def _devices_of_slurm_task(environment: Mapping[str, str]) -> list[int] | None:
     return list(range(gpus)) if gpus and is_alone else None
 
 
-def _initialize(failed: str, timeout_seconds: int, **options: Any) -> None:
+def _initialize(failed: str, limits: config_lib.Hosts, watch: Watch | None, **options: Any) -> None:
     """``jax.distributed.initialize``, which ends in time and in words."""
-    # JAX aborts the process at its own bound, with no exception to catch: leave before.
-    leave = threading.Timer(timeout_seconds, _leave, [f"{failed} (waited for {timeout_seconds} s)"])
+    heartbeats.note("waiting for all processes to start", slow=True)
+
+    def give_up() -> None:
+        words = f"{failed} (waited for {limits.start_seconds} s{watch.missing() if watch else ''})"
+        (watch.leave if watch else _leave)(words, FAILED)
+
+    # JAX aborts the process at its own bounds, with no exception to catch: leave before.
+    leave = threading.Timer(limits.start_seconds, give_up)
     leave.daemon = True
     leave.start()
+    later = 2 * limits.lost_seconds + 60
     try:
-        jax.distributed.initialize(**options, initialization_timeout=timeout_seconds + 60)
+        jax.distributed.initialize(
+            **options,
+            initialization_timeout=limits.start_seconds + later,
+            heartbeat_timeout_seconds=later,
+            shutdown_timeout_seconds=later,
+        )
     except Exception as error:
         raise HostError(f"{failed} ({type(error).__name__}: {error})") from error
     finally:
@@ -121,9 +200,9 @@ def _initialize(failed: str, timeout_seconds: int, **options: Any) -> None:
     _log.info("process %d of %d, %d local devices", jax.process_index(), jax.process_count(), jax.local_device_count())
 
 
-def _leave(words: str) -> None:
+def _leave(words: str, status: int) -> None:
     print(f"dfjax: {words}", file=sys.stderr, flush=True)
-    os._exit(1)
+    os._exit(status)
 
 
 def from_first(value: bytes) -> bytes:

@@ -16,11 +16,14 @@ from dfjax import config as config_lib
 from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Found, Workdir
-from dfjax.core.errors import DfjaxError
+from dfjax.core.errors import DfjaxError, Preempted
 from dfjax.data import pipeline, sources, synthetic
 from dfjax.models.denoiser import null_features
+from dfjax.parallel import heartbeats
 from dfjax.parallel import mesh as mesh_lib
+from dfjax.parallel.preemption import Preemption
 from dfjax.train import report, run, speed, step, validation
+from dfjax.train.pace import Pace
 from dfjax.train.state import TrainState
 
 _log = logging.getLogger(__name__)
@@ -41,19 +44,27 @@ HookMaker = Callable[[run.Run], Hook]
 
 
 def train(
-    config: config_lib.Config, workdir: Path | str, *, hooks: tuple[HookMaker, ...] = (), profile: bool = False
+    config: config_lib.Config,
+    workdir: Path | str,
+    *,
+    hooks: tuple[HookMaker, ...] = (),
+    profile: bool = False,
+    request: Preemption | None = None,
 ) -> int:
     """Train until ``config.train.num_steps``, going on from the newest checkpoint in ``workdir`` if there is one.
 
     Args:
       hooks: made once the run is ready, called besides validation. profile: record a profile of a few steps.
+      request: says when to save and to end before that.
 
     Returns:
       The last step.
 
     Raises:
+      Preempted: told to end; the step it was at is saved.
       DfjaxError: a config, work directory or data set that cannot be used, in words that say what to do.
     """
+    heartbeats.note("preparing", 0, slow=True)
     room = Workdir(Path(workdir))
     found = run.check_workdir(room)
     total = config.train.num_steps
@@ -74,7 +85,7 @@ def train(
         writer = report.writer(room)
         try:
             made = (_validation_hook(ready, parts.validation_source), *(make(ready) for make in hooks))
-            _steps(ready, checkpoints, snapshots, writer, made, profile)
+            _steps(ready, checkpoints, snapshots, writer, made, profile, request or Preemption())
         finally:
             writer.close()
     return total
@@ -87,6 +98,7 @@ def _steps(
     writer: metric_writers.MetricWriter,
     hooks,
     profile: bool,
+    request: Preemption,
 ) -> None:
     """All steps from ``ready.start``, with what is due after each."""
     config, total = ready.config, ready.config.train.num_steps
@@ -94,31 +106,49 @@ def _steps(
     batches = _batches(ready)
     actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
     with batches:
+        heartbeats.note("reading the first records", ready.start, slow=True)
         first = next(batches)
         use = speed.of(config, state.params)
         train_step, compile_seconds = _compile(ready, first.arrays)
         writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
         progress = report.Progress(total, config.train.batch_size, ready.seconds, use)
+        pace = Pace(config.hosts.slow_step)
+        request.begin(ready.start)
         for number in range(ready.start + 1, total + 1):
+            heartbeats.note("reading records", number - 1)
             batch = first if number == ready.start + 1 else next(batches)
+            heartbeats.note("stepping", number - 1)
             state, metrics = train_step(state, batch.arrays)
             progress.note(metrics)
+            if (slow := pace.started(number, metrics)) and config.hosts.leave_when_slow:
+                request.ask(slow)
+            is_last = number == total or request.reached(number)
             ledger.add(batch.bad)
             cut += batch.cut_captions
             for action in actions:
                 action(number)
-            if number % config.train.log_every_steps == 0 or number == total:
-                counted = {"data/bad_records": float(len(ledger)), "data/cut_captions": float(cut)}
+            if number % config.train.log_every_steps == 0 or is_last:
+                counted = {
+                    "data/bad_records": float(len(ledger)),
+                    "data/cut_captions": float(cut),
+                    "train/slow_steps": float(pace.slow_steps),
+                }
                 scalars = progress.scalars(number)
                 writer.write_scalars(number, scalars | counted)
                 _check_finite("loss", scalars["train/loss"], number)
-            _save(ready, checkpoints, snapshots, state, metrics, number, progress.seconds)
+            _save(ready, checkpoints, snapshots, state, metrics, number, progress.seconds, is_last)
+            if is_last and number < total:
+                break
             with progress.paused():
                 _call_hooks(hooks, state, number, total, writer)
+            pace.rest()
         if cut:
             _log.warning("%d captions were longer than text.max_tokens=%d and were cut", cut, config.text.max_tokens)
+        heartbeats.note("waiting for the last save", number, slow=True)
         checkpoints.wait()
         writer.flush()
+    if number < total:
+        raise Preempted(f"told to end: step {number} of {total} is saved, and the same command goes on from there")
     _log.info("trained %d steps in %s", total, report.time_words(progress.seconds))
 
 
@@ -148,12 +178,14 @@ def _save(
     metrics: step.Metrics,
     number: int,
     seconds: float,
+    is_last: bool,
 ) -> None:
     """Start saving what is due after the step ``number``: first the snapshot, then the checkpoint."""
     intervals, total = ready.config.train, ready.config.train.num_steps
     snapshot_is_due = snapshots is not None and _is_due(intervals.snapshot_every_steps, number, total)
-    checkpoint_is_due = _is_due(intervals.checkpoint_every_steps, number, total)
+    checkpoint_is_due = is_last or _is_due(intervals.checkpoint_every_steps, number, total)
     if snapshot_is_due or checkpoint_is_due:
+        heartbeats.note("saving", number, slow=True)
         # Never save what is lost already over what is not.
         for name, value in jax.device_get(metrics).items():
             _check_finite(name, float(value), number)
@@ -171,6 +203,7 @@ def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
     shardings = jax.tree.map(lambda leaf: leaf.sharding, ready.state)
     null: Any = null_features(ready.config) if ready.config.text.features else ready.tokenizer.null()
     jitted = step.make(ready.denoiser, ready.config, ready.optimizer, null, ready.mesh, shardings)
+    heartbeats.note("compiling the step", slow=True)
     started = time.monotonic()
     compiled = jitted.lower(ready.state, arrays).compile()
     seconds = time.monotonic() - started
@@ -201,6 +234,7 @@ def _is_due(every_steps: int, number: int, total: int) -> bool:
 def _call_hooks(hooks, state: TrainState, number: int, total: int, writer: metric_writers.MetricWriter) -> None:
     for hook in hooks:
         if _is_due(hook.every_steps, number, total):
+            heartbeats.note("evaluating", number, slow=True)
             scalars, pictures = hook.call(state, number)
             if scalars:
                 writer.write_scalars(number, scalars)

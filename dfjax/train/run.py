@@ -51,9 +51,7 @@ class Run:
 
 def check_workdir(room: Workdir) -> Found:
     """What the work directory holds. Raises CheckpointError for what no run may be started in."""
-    found, words = room.inspect()
-    if found in (Found.DAMAGED, Found.FOREIGN):
-        raise CheckpointError(words)
+    found, words = room.check()
     _log.info("%s", words)
     return found
 

@@ -9,6 +9,7 @@ import sys
 import jax
 import numpy as np
 
+from dfjax import config
 from dfjax.core.errors import DfjaxError
 from dfjax.parallel import hosts
 
@@ -18,7 +19,7 @@ def main(seconds: str, *machine: str) -> None:
         # Without TPU chips JAX says at its import that there are no metadata to ask.
         del os.environ["TPU_SKIP_MDS_QUERY"]
     try:
-        hosts.start(timeout_seconds=int(seconds))
+        hosts.start(limits=config.Hosts(start_seconds=int(seconds)))
     except DfjaxError as error:
         sys.exit(f"refused: {error}")
     from jax.experimental import multihost_utils

@@ -1,0 +1,219 @@
+"""A thread in each process that lets no wait last for ever: it names who is missing, shows the stacks, and leaves.
+
+It judges by heartbeats alone, and comes before JAX's own bound, at which the process would be aborted without a word
+on who was missing.
+"""
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from dfjax import config as config_lib
+from dfjax.core.errors import FAILED, DfjaxError, Preempted
+from dfjax.parallel import heartbeats
+
+_log = logging.getLogger(__name__)
+
+# Of many processes each watches the next ones only. What one of them ends with goes round from watcher to watcher.
+_WATCHED = 16
+_BEAT_SECONDS = 2.0
+_BEATS_BEFORE_LOST = 8
+_BEATS_TO_TELL = 3
+
+
+class LiveError(DfjaxError):
+    """Another run is at work in the same work directory."""
+
+
+class _Peer:
+    """What is known of another process."""
+
+    def __init__(self, folder: Path, rank: int):
+        self.rank, self._path = rank, heartbeats.path(folder, rank)
+        self.beat = heartbeats.read(self._path)
+        self.has_moved = self.restarted = False
+        self.silent = self.still = 0.0
+
+    def look(self, seconds: float) -> None:
+        """Read its file, ``seconds`` after the last time."""
+        now, before = heartbeats.read(self._path), self.beat
+        self.silent += seconds
+        self.still += seconds
+        if now is None or (before and (now.start, now.count) == (before.start, before.count)):
+            return
+        if before and now.start != before.start:
+            self.restarted = self.has_moved
+        if before is None or (now.start, now.changes) != (before.start, before.changes):
+            self.still = 0.0
+        # The first sight of a file may be of one that an earlier start left.
+        self.has_moved = self.has_moved or before is not None or now.count == 1
+        self.beat, self.silent = now, 0.0
+
+    @property
+    def name(self) -> str:
+        return self.beat.name if self.beat and self.has_moved else f"process {self.rank}"
+
+    @property
+    def place(self) -> str:
+        if not self.beat or not self.has_moved:
+            return f"{self.name}: no sign of life"
+        return f"{self.name}: alive, {self.beat.place}, for {self.still:.0f} s"
+
+
+class Watch:
+    """Signs of life of this process, and the judgement on those of the others. Use as a context manager."""
+
+    def __init__(self, folder: Path, limits: config_lib.Hosts, rank: int = 0, count: int = 1):
+        """Take the place of process ``rank`` of ``count`` in a run whose heartbeats are in ``folder``.
+
+        Raises:
+          LiveError: another process is at work in that place.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._limits, self._rank, self._count = limits, rank, count
+        self._seconds = min(_BEAT_SECONDS, limits.lost_seconds / _BEATS_BEFORE_LOST)
+        _refuse_live(heartbeats.path(folder, rank), 2 * self._seconds)
+        self._heart = heartbeats.Heart(folder, rank)
+        self._heart.beat()
+        self._peers = [_Peer(folder, (rank + i) % count) for i in range(1, min(count, _WATCHED + 1))]
+        self._changes, self._still, self._writes_fail = -1, 0.0, False
+        self._leaving = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="dfjax-watch", daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, _) -> None:
+        if error is None or isinstance(error, Preempted):
+            self._end(0, "")
+        elif self._count == 1:
+            self._end(getattr(error, "status", 1), str(error))
+        elif isinstance(error, DfjaxError):
+            # Not by the usual way out, where JAX would wait for the others, which do not come.
+            self.leave(str(error), error.status)
+        else:
+            words = "".join(traceback.format_exception(error))
+            _log.error("%s\nAsking whether another process is the cause", words)
+            # The thread leaves with a better answer, if there is one.
+            time.sleep(self._limits.lost_seconds + 3 * self._seconds)
+            self.leave(words, 1)
+
+    def leave(self, words: str, status: int, *, stacks: bool = False) -> None:
+        """End this process at once, with its children's and JAX's ways of ending passed over, and tell the others."""
+        with self._leaving:
+            if stacks:
+                faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+            print(f"dfjax: {words}", file=sys.stderr, flush=True)
+            self._end(status, words)
+            if self._rank == 0 and self._count > 1:
+                # JAX aborts the others once this one, which coordinates them, is gone: let them read why before.
+                time.sleep(_BEATS_TO_TELL * self._seconds)
+            sys.stdout.flush()
+            os._exit(status)
+
+    def missing(self) -> str:
+        """Names of the processes that gave no sign of life so far, for a sentence; empty if all did."""
+        names = ", ".join(str(peer.rank) for peer in self._peers if not peer.has_moved)
+        return f"; no sign of life from process {names}" if names else ""
+
+    def _end(self, status: int, words: str) -> None:
+        self._over.set()
+        try:
+            self._heart.beat(status, words)
+        except OSError as error:
+            _log.warning("the others cannot be told that this process ends: %s", error)
+
+    def _work(self) -> None:
+        before = time.monotonic()
+        while not self._over.wait(self._seconds):
+            now = time.monotonic()
+            # Where this process was stopped itself, or its storage was, the others are not to blame.
+            passed, before = min(now - before, 2 * self._seconds), now
+            self._beat()
+            for peer in self._peers:
+                peer.look(passed)
+            if self._over.is_set():
+                return
+            if (judged := self._judge_peers() or self._judge_own(passed)) is not None:
+                self.leave(*judged, stacks=True)
+
+    def _beat(self) -> None:
+        try:
+            if self._heart.is_displaced():
+                self.leave("another run has started in the same work directory: this one ends", 1)
+            self._heart.beat()
+            self._writes_fail = False
+        except OSError as error:
+            if not self._writes_fail:
+                _log.warning("no sign of life could be given: %s", error)
+            self._writes_fail = True
+
+    def _judge_peers(self) -> tuple[str, int] | None:
+        """Why there is no sense in going on without one of the others, and the status to leave with."""
+        for peer in self._peers:
+            if words := self._fault(peer):
+                return words, (peer.beat.status if peer.beat and peer.has_moved else None) or FAILED
+        return None
+
+    def _fault(self, peer: _Peer) -> str:
+        """What is wrong with a process; empty if nothing is."""
+        beat, limits = peer.beat, self._limits
+        if beat is None or not peer.has_moved:
+            if peer.silent <= limits.start_seconds:
+                return ""
+            return (
+                f"no sign of life from process {peer.rank} in {peer.silent:.0f} s: "
+                "is it started, and is the work directory one that all processes share?"
+            )
+        if peer.restarted:
+            return f"{beat.name} was started anew while this run went on: start all processes again"
+        if beat.status:
+            return f"{beat.name} ended with status {beat.status}, {beat.place}: {beat.words}"
+        if beat.status is None and beat.is_gone():
+            return f"{beat.name} is gone without a word; it was {beat.place}"
+        if peer.silent <= limits.lost_seconds:
+            return ""
+        what = "has ended, and this one has not" if beat.status == 0 else f"is lost: it was {beat.place}"
+        return f"{beat.name} {what}; nothing from it for {peer.silent:.0f} s. Here {self._own_place()}"
+
+    def _judge_own(self, passed: float) -> tuple[str, int] | None:
+        """Whether this process has been at one thing for longer than it may."""
+        now = heartbeats.NOW
+        if now.changes != self._changes:
+            self._changes, self._still = now.changes, 0.0
+        self._still += passed
+        key = "phase_seconds" if now.is_slow else "step_seconds"
+        if self._still <= getattr(self._limits, key):
+            return None
+        others = "".join(f"\n  {peer.place}" for peer in self._peers)
+        told = f". The others:{others}" if others else ""
+        return f"{self._own_place()}, longer than hosts.{key} allows{told}", FAILED
+
+    def _own_place(self) -> str:
+        now = heartbeats.NOW
+        place = f"{now.phase} after step {now.step}" if now.step else now.phase
+        return f"process {self._rank} is {place}, for {self._still:.0f} s"
+
+
+def _refuse_live(file: Path, patience_seconds: float) -> None:
+    """Raise LiveError where the process that writes ``file`` is still there."""
+    found = heartbeats.read(file)
+    if found is None or found.status is not None or found.is_gone():
+        return
+    if not found.is_there():
+        # One of another machine: it lives if it still writes.
+        time.sleep(patience_seconds + _BEAT_SECONDS)
+        later = heartbeats.read(file)
+        if later is None or later.count == found.count:
+            return
+    raise LiveError(
+        f"{file.parent.parent} is in use by {found.name}, which is {found.place}: "
+        "wait for its end or stop it (SIGTERM saves first), or choose another --workdir"
+    )

@@ -1,0 +1,62 @@
+"""A process that is stopped (SIGSTOP) is named by the one that waits for it, which shows its stacks and leaves."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from tests import command
+from tests.data import tiny
+
+OVERRIDES = (
+    "data.validation_split=",
+    "text.depth=0",
+    "mesh.data=1",
+    "mesh.fsdp=-1",
+    "train.num_steps=1000000",
+    "hosts.start_seconds=120",
+    "hosts.lost_seconds=12",
+)
+
+
+def _stop(room, rank: int, is_there, deadline: float) -> None:
+    """Stop a process once its sign of life says that it is where it is wanted."""
+    while time.monotonic() < deadline:
+        try:
+            beat = json.loads((room / "heartbeats" / f"process_{rank}.json").read_text())
+        except (OSError, ValueError):
+            beat = None
+        if beat and is_there(beat):
+            os.kill(beat["pid"], signal.SIGSTOP)
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"process {rank} did not come that far: {beat}")
+
+
+@pytest.mark.parametrize(
+    ("rank", "is_there", "place"),
+    [
+        (0, lambda beat: beat["step"] >= 5, "stepping|reading records|saving"),
+        (1, lambda beat: beat["phase"] == "preparing", "preparing"),
+    ],
+    ids=["the first one, in a step", "another one, at its start"],
+)
+def test_a_stopped_process_is_named_with_its_place(rank, is_there, place, tmp_path):
+    data, room = str(tmp_path / "data"), tmp_path / "run"
+    tiny.TinyLabelled(data_dir=data).download_and_prepare()
+    processes = command.start_joined(2, *command.train(room, data, *OVERRIDES))
+    stopped, waiting = processes[rank], processes[1 - rank]
+    try:
+        _stop(room, rank, is_there, time.monotonic() + 300)
+        ((status, words),) = command.ends([waiting])
+    finally:
+        stopped.kill()
+    assert status == 1
+    *_, last = [line for line in words.splitlines() if line.startswith("dfjax:")]
+    assert last.startswith(f"dfjax: process {rank} (")
+    assert "is lost: it was " in last
+    assert any(phase in last for phase in place.split("|"))
+    # Where the waiting one waits.
+    assert "Current thread" in words and "dfjax/cli/train.py" in words
