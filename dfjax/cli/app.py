@@ -125,8 +125,8 @@ def _set_up_logging() -> None:
     absl_logging.get_absl_handler().python_handler.stream = sys.stderr
     if not flags.FLAGS["verbosity"].present:
         absl_logging.set_verbosity(absl_logging.WARNING)
-        # Orbax uses absl's logger, and warns of each read-only folder; what goes wrong in it comes as an exception.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax uses absl's logger, with a traceback for each write that fails; what goes wrong comes as an exception.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
     logging.getLogger("dfjax").setLevel(logging.DEBUG if flags.FLAGS.verbosity > 0 else logging.INFO)
 
 
