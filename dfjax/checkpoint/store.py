@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 
 from dfjax import config as config_lib
 from dfjax.checkpoint import checksums
+from dfjax.checkpoint.lock import Lock
 from dfjax.core import storage, trees
 from dfjax.core.errors import DfjaxError
 
@@ -61,12 +62,20 @@ _META: dict[str, Any] = {
     "residual": (int, float),
 }
 _SHOWN = 3
+# A run that was killed may take a while to be gone.
+_PATIENCE_SECONDS = 20.0
 
 
 def _listed(faults: list[checksums.Fault]) -> str:
     """The first few faults, and how many more there are."""
     more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     return ", ".join(f"{fault.file} is {fault.what}" for fault in faults[:_SHOWN]) + more
+
+
+def _unwritable(what: str, folder: Path, error: Exception) -> SaveError:
+    return SaveError(
+        f"{what} could not be written: {storage.fault(error) or error}; {storage.free(folder)} are free there"
+    )
 
 
 class Store(abc.ABC):
@@ -160,16 +169,13 @@ class Store(abc.ABC):
             return call()
         except Exception as error:
             self._saving = None
-            if not (fault := storage.fault(error)):
+            if not storage.fault(error):
                 raise
             _log.debug("saving step %d failed", step, exc_info=error)
             if step:
                 self._clear(f"step_{step}{_UNFINISHED}")
                 self._manager.reload()
-            raise SaveError(
-                f"{self._name(step) if step else self.folder} could not be written: {fault}; "
-                f"{storage.free(self.folder)} are free there"
-            ) from error
+            raise _unwritable(self._name(step) if step else str(self.folder), self.folder, error) from error
 
     def _seal(self) -> None:
         """The last thing before a step gets its name."""
@@ -303,10 +309,39 @@ class Checkpoints(Store):
     noun = "checkpoint"
     items = (*ARRAYS, AVERAGES)
 
-    def __init__(self, folder: Path, keep_last: int | None = None, keep_every_steps: int = 0):
-        """Open a folder of checkpoints. ``keep_last=None`` opens it for reading and deletes nothing."""
+    def __init__(
+        self,
+        folder: Path,
+        keep_last: int | None = None,
+        keep_every_steps: int = 0,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ):
+        """Open a folder of checkpoints. ``keep_last=None`` opens it for reading and deletes nothing.
+
+        Raises:
+          CheckpointError: for writing, and another process still writes there after ``patience_seconds``.
+          SaveError: the folder cannot be made.
+        """
+        self._lock = Lock(Path(folder))
+        if keep_last is not None and jax.process_index() == 0:
+            self._own(Path(folder), patience_seconds)
         keep = {"max_to_keep": keep_last, "keep_period": keep_every_steps or None}
         super().__init__(folder, write=keep_last is not None, **keep)
+
+    def __exit__(self, *exception):
+        try:
+            super().__exit__(*exception)
+        finally:
+            self._lock.leave()
+
+    def _own(self, folder: Path, patience_seconds: float) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            taken = self._lock.take(patience_seconds)
+        except OSError as error:
+            raise _unwritable(str(folder), folder, error) from error
+        if not taken:
+            raise CheckpointError(f"another run is writing to {folder}: end it first, or choose another --workdir")
 
     def _way_back(self, step: int) -> str:
         older = [s for s in self.steps() if s < step]

@@ -23,12 +23,15 @@ _WORDS = {
 def fault(error: BaseException) -> str:
     """What storage failed with, in words; empty where ``error`` is of another kind.
 
-    TensorStore writes in C++ and raises a ValueError, which has the system's number in its text only.
+    TensorStore and TensorFlow write in C++, and raise errors that have the system's number or words in their text only.
     """
     for each in _chain(error):
-        number = each.errno if isinstance(each, OSError) else _number_in(str(each))
-        if number in _WORDS:
-            return _WORDS[number]
+        if isinstance(each, OSError) and each.errno in _WORDS:
+            return _WORDS[each.errno]
+        if isinstance(each, TimeoutError):
+            return "the file system, or another process, did not answer in time"
+        if words := _words_in(str(each)):
+            return words
     return ""
 
 
@@ -62,9 +65,10 @@ def replace(path: Path, data: bytes) -> None:
         raise
 
 
-def _number_in(text: str) -> int:
-    found = re.search(r"os_error_code='(\d+)'", text)
-    return int(found[1]) if found else 0
+def _words_in(text: str) -> str:
+    if found := re.search(r"os_error_code='(\d+)'", text):
+        return _WORDS.get(int(found[1]), "")
+    return next((words for number, words in _WORDS.items() if os.strerror(number) in text), "")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
