@@ -77,7 +77,7 @@ def _read(folder: Path) -> tuple[dict[str, str], list[Fault]]:
 
 def _files(folder: Path) -> set[str]:
     """Files by their path below ``folder``. A link counts as a file, and is not followed: it may lead anywhere."""
-    found = set()
+    found: set[str] = set()
     for where, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(where, name))]
         found.update(os.path.relpath(os.path.join(where, name), folder) for name in [*files, *links])

@@ -112,9 +112,7 @@ def prune(room: Workdir, keep_last: int, keep_every: int = 0, *, dry_run: bool =
     if not whole:
         raise CheckpointError(f"no checkpoint of {room.path} is whole, so none is deleted: `dfjax checkpoint verify`")
     going = [
-        step
-        for step in steps
-        if step < whole[0] and step not in whole and not (keep_every and step % keep_every == 0)
+        step for step in steps if step < whole[0] and step not in whole and not (keep_every and step % keep_every == 0)
     ]
     if going and not dry_run:
         with Checkpoints(room.checkpoints, keep_last=len(steps), patience_seconds=0) as checkpoints:

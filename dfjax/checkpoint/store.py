@@ -151,11 +151,15 @@ class Store(abc.ABC):
         # By force, or Orbax would pass over a step that is before its newest.
         self._told(step, lambda: self._manager.save(step, args=ocp.args.Composite(**args), force=True))
 
-    def is_saving(self) -> bool:
-        """Whether a save is in flight. Raises SaveError if it failed since it was last asked for."""
+    @property
+    def saving(self) -> int | None:
+        """The step that is being saved, as far as :meth:`poll` and :meth:`wait` have seen."""
+        return self._saving
+
+    def poll(self) -> None:
+        """:meth:`wait`, if there is nothing to wait for any more."""
         if self._saving is not None and not self._manager.is_saving_in_progress():
             self.wait()
-        return self._saving is not None
 
     def wait(self) -> None:
         """Until the save in flight is whole. Raises SaveError if the storage failed it."""
@@ -245,9 +249,7 @@ class Store(abc.ABC):
             raise self._damaged(step, f"{item} is no JSON object")
         return found
 
-    def _faults(
-        self, step: int, items: Iterable[str], share: tuple[int, int] = (0, 1)
-    ) -> list[checksums.Fault] | None:
+    def _faults(self, step: int, items: Iterable[str], share: tuple[int, int] = (0, 1)) -> list[checksums.Fault] | None:
         folder = self.folder / f"step_{step}"
         if checksums.exist(folder):
             return self._guarded(step, lambda: checksums.faults(folder, items, share))

@@ -15,6 +15,7 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from dfjax import config as config_lib
+from dfjax.core import storage
 from dfjax.core.errors import DfjaxError
 
 WRONG_USE = 2
@@ -109,6 +110,12 @@ def _guarded(main: Callable[[list[str]], None], rest: list[str]) -> None:
     except DfjaxError as error:
         logging.getLogger("dfjax").debug("", exc_info=error)
         _fail(str(error), FAILED)
+    except Exception as error:
+        if not (fault := storage.fault(error)):
+            raise
+        logging.getLogger("dfjax").debug("", exc_info=error)
+        path = getattr(error, "filename", None) or "a file"
+        _fail(f"{path} could not be written or read: {fault}; mend that, and run the same command again", FAILED)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from the newest checkpoint", 130)
 

@@ -1,10 +1,10 @@
 """dfjax checkpoint list|inspect|verify|prune --workdir=RUN [--step=N] [--json]
 
-    list      steps, sizes, times, and what is incomplete
-    inspect   what the checkpoint of --step (by default the newest) says of itself, and its arrays
-    verify    read every file of --step (by default of all) again and name each that is damaged, missing or extra;
-              exits with 1 if there is one
-    prune     delete all but the --keep_last newest whole ones, and multiples of --keep_every; --dry_run only says which
+list      steps, sizes, times, and what is incomplete
+inspect   what the checkpoint of --step (by default the newest) says of itself, and its arrays
+verify    read every file of --step (by default of all) again and name each that is damaged, missing or extra;
+          exits with 1 if there is one
+prune     delete all but the --keep_last newest whole ones, and multiples of --keep_every; --dry_run only says which
 """
 
 import dataclasses
