@@ -91,6 +91,7 @@ class Store(abc.ABC):
           SaveError: the folder cannot be made.
         """
         self.folder = Path(folder)
+        self._write = write
         self._saving: int | None = None
         if write:
             self._clear(f"step_*{_UNFINISHED}")
@@ -126,8 +127,10 @@ class Store(abc.ABC):
             # What is on its way says more.
             _log.warning("%s", error)
         finally:
-            self._clear(_DELETED)
             self._manager.close()
+            if self._write:
+                self._clear(f"step_*{_UNFINISHED}")
+                self._clear(_DELETED)
 
     def steps(self) -> list[int]:
         """Steps that are there whole, in order; not the one being saved."""
@@ -142,6 +145,8 @@ class Store(abc.ABC):
         self.wait()
         if step in self._manager.all_steps():
             return
+        # Of a save that failed, some part may have gone on writing.
+        self._clear(f"step_*{_UNFINISHED}")
         threading.Thread(target=self._clear, args=[_DELETED]).start()
         args = {name: ocp.args.StandardSave(tree) for name, tree in arrays.items()}
         words = {**meta, "step": step, "versions": versions(), "checksums": checksums.NAME}

@@ -132,9 +132,17 @@ def _set_up_logging() -> None:
     absl_logging.get_absl_handler().python_handler.stream = sys.stderr
     if not flags.FLAGS["verbosity"].present:
         absl_logging.set_verbosity(absl_logging.WARNING)
-        # Orbax uses absl's logger, with a traceback for each write that fails; what goes wrong comes as an exception.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        # Orbax uses these loggers, with a traceback for each write that fails; what goes wrong comes as an exception.
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        sys.unraisablehook = _unraisable
     logging.getLogger("dfjax").setLevel(logging.DEBUG if flags.FLAGS.verbosity > 0 else logging.INFO)
+
+
+def _unraisable(what) -> None:
+    """All that cannot be raised, but for TensorStore's threads that find the event loop of a failed save closed."""
+    if str(what.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(what)
 
 
 def quiet_unless_first() -> None:

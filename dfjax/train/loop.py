@@ -214,7 +214,7 @@ def _call_hooks(hooks, state: TrainState, number: int, total: int, writer: metri
             except OSError as error:
                 if not (fault := storage.fault(error)):
                     raise
-                _log.warning("what comes after step %d is left out this time: %s (%s)", number, fault, error.filename)
+                _log.warning("what comes after step %d is left out this time: %s", number, fault)
                 continue
             if scalars:
                 writer.write_scalars(number, scalars)

@@ -66,10 +66,12 @@ class Summaries(metric_writers.MetricWriter):
     """clu's writers, to which a storage that fails costs some points of the curves, and not the run."""
 
     def __init__(self, make: Callable[[], metric_writers.MetricWriter]):
-        self._make, self._writer, self._is_told = make, make(), False
+        self._make, self._is_told = make, False
+        self._writer: metric_writers.MetricWriter | None = None
 
     def _call(self, name: str, *args, **kwargs) -> None:
         try:
+            self._writer = self._writer or self._make()
             getattr(self._writer, name)(*args, **kwargs)
         except Exception as error:
             if not (fault := storage.fault(error)):
@@ -80,7 +82,7 @@ class Summaries(metric_writers.MetricWriter):
             # A record that was cut ends what can be read of its file: the next one goes to another.
             with contextlib.suppress(Exception):
                 self._writer.close()
-            self._writer = self._make()
+            self._writer = None
 
     def write_summaries(self, *args, **kwargs) -> None:
         self._call("write_summaries", *args, **kwargs)
