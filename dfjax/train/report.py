@@ -80,9 +80,10 @@ class Summaries(metric_writers.MetricWriter):
                 _log.warning("TensorBoard's files lack what was to be written at this time: %s", fault)
             self._is_told = True
             # A record that was cut ends what can be read of its file: the next one goes to another.
+            broken, self._writer = self._writer, None
             with contextlib.suppress(Exception):
-                self._writer.close()
-            self._writer = None
+                if broken:
+                    broken.close()
 
     def write_summaries(self, *args, **kwargs) -> None:
         self._call("write_summaries", *args, **kwargs)
