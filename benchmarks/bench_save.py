@@ -2,10 +2,10 @@
 
     python benchmarks/bench_save.py [--config=configs/emoji.py] [--rounds=6] [--every=20]
 
-Trains on synthetic pictures, in turn a round of steps that ends with a save and one that does not, so that a neighbour's
-load meets both, and prints medians: how long the loop stands still in the save, as a share of a round without one; how
-much longer a round takes in which the save before it is written; and the CPU seconds of both. The first pair does not
-count. Then: what checksums cost, beside writing and reading.
+Trains on synthetic pictures, in turn a round of steps that ends with a save and one that does not, so that a
+neighbour's load meets both, and prints medians: how long the loop stands still in the save, as a share of a round
+without one; how much longer a round takes in which the save before it is written; and the CPU seconds of both. The
+first pair does not count. Then: what checksums cost, beside restoring.
 """
 
 import logging

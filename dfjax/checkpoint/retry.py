@@ -35,23 +35,27 @@ class Saver:
         Raises:
           SaveError: too many failed in a row.
         """
-        if self.settle():
-            self._failures = 0
+        self.settle()
         self._attempt(start)
 
     def is_due_again(self) -> bool:
         """Whether a failed save is to be tried again now. Does not wait. Raises SaveError: too many failed in a row."""
         if jax.process_count() > 1:
             return False
-        was_saving = self.store.saving is not None
-        if self._attempt(self.store.poll) and was_saving and self.store.saving is None:
-            self._failures = 0
+        self._look(self.store.poll)
         return self._failures > 0 and self.store.saving is None and time.monotonic() >= self._again_at
 
     def settle(self) -> bool:
         """Wait for the save in flight. Returns whether there was one and it is whole; every process says the same."""
-        was_saving, whole = self.store.saving is not None, self._attempt(self.store.wait, agreed=True)
-        return was_saving and whole
+        return self._look(self.store.wait, agreed=True)
+
+    def _look(self, call: Callable[[], None], *, agreed: bool = False) -> bool:
+        """Whether the save in flight is whole, by what ``call`` finds; then failures are counted anew."""
+        was_saving = self.store.saving is not None
+        is_whole = self._attempt(call, agreed=agreed) and was_saving and self.store.saving is None
+        if is_whole:
+            self._failures = 0
+        return is_whole
 
     def finish(self, step: int, start: Callable[[], None]) -> None:
         """Until ``step``, of which ``start`` saves, is there whole. Raises SaveError: too many failed in a row."""
