@@ -37,7 +37,7 @@ def write(folder: Path) -> None:
 
 
 def exist(folder: Path) -> bool:
-    """Whether a checkpoint has checksums: those of dfjax before 0.2 have none."""
+    """Whether a checkpoint has checksums: those of earlier versions have none."""
     return (folder / NAME).is_file()
 
 

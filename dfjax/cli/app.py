@@ -140,8 +140,8 @@ def _set_up_logging() -> None:
 
 
 def _unraisable(what) -> None:
-    """All that cannot be raised, but for TensorStore's threads that find the event loop of a failed save closed."""
-    if str(what.exc_value) != "Event loop is closed":
+    """All that cannot be raised, but for what the rest of a failed save says: its event loop is closed."""
+    if str(what.exc_value) != "Event loop is closed" and "async_serialize" not in repr(what.object):
         sys.__unraisablehook__(what)
 
 
