@@ -200,6 +200,12 @@ class Train:
     snapshot_every_steps: int = _key(
         0, "steps between snapshots of the averages of optim.ema_stds; 0: only at the end", low=0, resume=True
     )
+    save_tries: int = _key(
+        8,
+        "saves that the storage may fail in a row, 1 s, 2 s, 4 s ... apart while training goes on, before the run ends",
+        low=1,
+        resume=True,
+    )
     keep_last: int = _key(2, "newest checkpoints to keep", low=1, resume=True)
     keep_every_steps: int = _key(0, "also keep each checkpoint at a multiple of this; 0: none", low=0, resume=True)
 

@@ -91,15 +91,16 @@ class Workdir:
             return Found.NEW, f"{self.path} is new"
         if not self._is_ours():
             return Found.FOREIGN, f"{self.path} is not empty and no run of dfjax: choose another --workdir"
-        for step in self.steps():
-            if missing := self.incomplete(step):
-                return Found.DAMAGED, (
-                    f"the checkpoint {self.checkpoints / f'step_{step}'} is damaged: {', '.join(missing)} missing; "
-                    "delete that folder to go on from another one, if there is one, or choose another --workdir"
-                )
         if not self.steps():
             return Found.STARTED, f"{self.path} has a run that ended before its first checkpoint: it starts again"
-        return Found.RESUMABLE, f"{self.path} has a run, saved at step {self.steps()[-1]}"
+        *older, newest = self.steps()
+        if missing := self.incomplete(newest):
+            whole = [step for step in older if not self.incomplete(step)]
+            back = f"delete that folder to go on from step {whole[-1]}" if whole else "start anew in another --workdir"
+            return Found.DAMAGED, (
+                f"the checkpoint {self.checkpoints / f'step_{newest}'} is damaged: {', '.join(missing)} missing; {back}"
+            )
+        return Found.RESUMABLE, f"{self.path} has a run, saved at step {newest}"
 
     def check(self) -> tuple[Found, str]:
         """:meth:`inspect`. Raises CheckpointError for what no run may be started in."""

@@ -15,7 +15,8 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from dfjax import config as config_lib
-from dfjax.core.errors import WRONG_USE, DfjaxError
+from dfjax.core import storage
+from dfjax.core.errors import FAILED, WRONG_USE, DfjaxError
 
 flags.DEFINE_string("compilation_cache", "", "folder of compiled programs; empty: in the user's cache; 'off': none")
 
@@ -109,6 +110,12 @@ def _guarded(main: Callable[[list[str]], None], rest: list[str]) -> None:
     except DfjaxError as error:
         logging.getLogger("dfjax").debug("", exc_info=error)
         _fail(str(error), error.status)
+    except Exception as error:
+        if not (fault := storage.fault(error)):
+            raise
+        logging.getLogger("dfjax").debug("", exc_info=error)
+        path = getattr(error, "filename", None) or "a file"
+        _fail(f"{path} could not be written or read: {fault}; mend that, and run the same command again", FAILED)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from the newest checkpoint", 130)
 
@@ -125,9 +132,17 @@ def _set_up_logging() -> None:
     absl_logging.get_absl_handler().python_handler.stream = sys.stderr
     if not flags.FLAGS["verbosity"].present:
         absl_logging.set_verbosity(absl_logging.WARNING)
-        # Orbax uses absl's logger, and warns of each read-only folder; what goes wrong in it comes as an exception.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax uses these loggers, with a traceback for each write that fails; what goes wrong comes as an exception.
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        sys.unraisablehook = _unraisable
     logging.getLogger("dfjax").setLevel(logging.DEBUG if flags.FLAGS.verbosity > 0 else logging.INFO)
+
+
+def _unraisable(what) -> None:
+    """All that cannot be raised, but for what the rest of a failed save says: its event loop is closed."""
+    if str(what.exc_value) != "Event loop is closed" and "async_serialize" not in repr(what.object):
+        sys.__unraisablehook__(what)
 
 
 def quiet_unless_first() -> None:

@@ -9,6 +9,7 @@ COMMANDS = {
     "sample": "draw prompts with a trained work directory",
     "average": "make an average of the weights of any length from a run's snapshots",
     "plan": "compile a recipe's step for devices that need not be there: will it fit, how fast at most",
+    "checkpoint": "list, inspect, verify or prune a run's checkpoints",
     "data": "build or inspect a recipe's data set",
 }
 WRONG_USE = 2
@@ -16,7 +17,7 @@ WRONG_USE = 2
 
 def usage() -> str:
     """What `dfjax --help` prints."""
-    lines = [f"  {name:8} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
     return (
         "usage: dfjax COMMAND [--flag=value ...]\n\n" + "\n".join(lines) + "\n\n`dfjax COMMAND --help` lists its flags."
     )

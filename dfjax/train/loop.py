@@ -13,9 +13,11 @@ import numpy as np
 from clu import metric_writers, periodic_actions
 
 from dfjax import config as config_lib
+from dfjax.checkpoint import retry
 from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Found, Workdir
+from dfjax.core import storage
 from dfjax.core.errors import DfjaxError, Preempted
 from dfjax.data import pipeline, sources, synthetic
 from dfjax.models.denoiser import null_features
@@ -104,6 +106,8 @@ def _steps(
     config, total = ready.config, ready.config.train.num_steps
     state, ledger, cut = ready.state, report.Ledger(ready.room.bad_records), 0
     batches = _batches(ready)
+    saver = retry.Saver(checkpoints, config.train.save_tries)
+    snapshot_saver = retry.Saver(snapshots, config.train.save_tries) if snapshots else None
     actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
     with batches:
         heartbeats.note("reading the first records", ready.start, slow=True)
@@ -136,7 +140,7 @@ def _steps(
                 scalars = progress.scalars(number)
                 writer.write_scalars(number, scalars | counted)
                 _check_finite("loss", scalars["train/loss"], number)
-            _save(ready, checkpoints, snapshots, state, metrics, number, progress.seconds, is_last)
+            _save(ready, saver, snapshot_saver, state, metrics, number, progress.seconds, is_last)
             if is_last and number < total:
                 break
             with progress.paused():
@@ -145,7 +149,7 @@ def _steps(
         if cut:
             _log.warning("%d captions were longer than text.max_tokens=%d and were cut", cut, config.text.max_tokens)
         heartbeats.note("waiting for the last save", number, slow=True)
-        checkpoints.wait()
+        saver.finish(number, lambda: run.save(ready, checkpoints, state, number, progress.seconds))
         writer.flush()
     if number < total:
         raise Preempted(f"told to end: step {number} of {total} is saved, and the same command goes on from there")
@@ -172,30 +176,36 @@ def _batches(ready: run.Run):
 
 def _save(
     ready: run.Run,
-    checkpoints: Checkpoints,
-    snapshots: Snapshots | None,
+    checkpoints: retry.Saver,
+    snapshots: retry.Saver | None,
     state: TrainState,
     metrics: step.Metrics,
     number: int,
     seconds: float,
     is_last: bool,
 ) -> None:
-    """Start saving what is due after the step ``number``: first the snapshot, then the checkpoint."""
+    """Start saving what is due after the step ``number``, or again: first the snapshot, then the checkpoint."""
     intervals, total = ready.config.train, ready.config.train.num_steps
-    snapshot_is_due = snapshots is not None and _is_due(intervals.snapshot_every_steps, number, total)
-    checkpoint_is_due = is_last or _is_due(intervals.checkpoint_every_steps, number, total)
+    snapshot_is_due = snapshots is not None and (
+        _is_due(intervals.snapshot_every_steps, number, total) or snapshots.is_due_again()
+    )
+    checkpoint_is_due = (
+        is_last or _is_due(intervals.checkpoint_every_steps, number, total) or checkpoints.is_due_again()
+    )
     if snapshot_is_due or checkpoint_is_due:
         heartbeats.note("saving", number, slow=True)
         # Never save what is lost already over what is not.
         for name, value in jax.device_get(metrics).items():
             _check_finite(name, float(value), number)
     if snapshots and snapshot_is_due:
-        run.snapshot(ready, snapshots, state, number)
+        snapshots.save(lambda: run.snapshot(ready, snapshots.store, state, number))
     if checkpoint_is_due:
-        if snapshots:
-            # Whole before the checkpoint is: a run that goes on from there does not pass their steps again.
-            snapshots.wait()
-        run.save(ready, checkpoints, state, number, seconds)
+        # A snapshot is whole before the checkpoint is: a run that goes on from there does not pass its step again.
+        if snapshots and number == total:
+            snapshots.finish(number, lambda: run.snapshot(ready, snapshots.store, state, number))
+        elif snapshots:
+            snapshots.settle()
+        checkpoints.save(lambda: run.save(ready, checkpoints.store, state, number, seconds))
 
 
 def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
@@ -235,7 +245,13 @@ def _call_hooks(hooks, state: TrainState, number: int, total: int, writer: metri
     for hook in hooks:
         if _is_due(hook.every_steps, number, total):
             heartbeats.note("evaluating", number, slow=True)
-            scalars, pictures = hook.call(state, number)
+            try:
+                scalars, pictures = hook.call(state, number)
+            except OSError as error:
+                if not (fault := storage.fault(error)):
+                    raise
+                _log.warning("what comes after step %d is left out this time: %s", number, fault)
+                continue
             if scalars:
                 writer.write_scalars(number, scalars)
             if pictures:

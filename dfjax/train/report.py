@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from clu import metric_writers
 
 from dfjax.checkpoint.workdir import Workdir
+from dfjax.core import storage
 from dfjax.train.speed import Speed
 
 _log = logging.getLogger(__name__)
@@ -23,13 +24,15 @@ class JsonLines(metric_writers.MetricWriter):
     """Scalars as lines ``{"step", "time", name: value, ...}`` of a file; other kinds are left to TensorBoard."""
 
     def __init__(self, path: Path):
-        self._file = path.open("a", encoding="utf-8")
+        self._path, self._file = path, path.open("ab", buffering=0)
+        self._left, self._is_told = b"", False
 
     def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
+        """Write a line. What the storage does not take is kept, and comes before the next one."""
         # NaN and infinity are no JSON numbers.
         values = {k: float(v) if math.isfinite(float(v)) else str(float(v)) for k, v in scalars.items()}
-        self._file.write(json.dumps({"step": int(step), "time": round(time.time(), 3), **values}) + "\n")
-        self._file.flush()
+        self._left += json.dumps({"step": int(step), "time": round(time.time(), 3), **values}).encode() + b"\n"
+        self.flush()
 
     def write_summaries(self, *_, **__) -> None: ...
     def write_images(self, *_, **__) -> None: ...
@@ -41,10 +44,79 @@ class JsonLines(metric_writers.MetricWriter):
     def write_hparams(self, *_, **__) -> None: ...
 
     def flush(self) -> None:
-        self._file.flush()
+        try:
+            while self._left:
+                # On a disk that fills up, less than all: the rest goes on where this ended.
+                self._left = self._left[self._file.write(self._left) :]
+        except OSError as error:
+            if not (fault := storage.fault(error)):
+                raise
+            if not self._is_told:
+                _log.warning("%s waits to be written: %s", self._path, fault)
+            self._is_told = True
 
     def close(self) -> None:
+        self.flush()
+        if self._left:
+            _log.warning("the last %d bytes of %s could not be written", len(self._left), self._path)
         self._file.close()
+
+
+class Summaries(metric_writers.MetricWriter):
+    """clu's writers, to which a storage that fails costs some points of the curves, and not the run."""
+
+    def __init__(self, make: Callable[[], metric_writers.MetricWriter]):
+        self._make, self._is_told = make, False
+        self._writer: metric_writers.MetricWriter | None = None
+
+    def _call(self, name: str, *args, **kwargs) -> None:
+        try:
+            self._writer = self._writer or self._make()
+            getattr(self._writer, name)(*args, **kwargs)
+        except Exception as error:
+            if not (fault := storage.fault(error)):
+                raise
+            if not self._is_told:
+                _log.warning("TensorBoard's files lack what was to be written at this time: %s", fault)
+            self._is_told = True
+            # A record that was cut ends what can be read of its file: the next one goes to another.
+            broken, self._writer = self._writer, None
+            with contextlib.suppress(Exception):
+                if broken:
+                    broken.close()
+
+    def write_summaries(self, *args, **kwargs) -> None:
+        self._call("write_summaries", *args, **kwargs)
+
+    def write_scalars(self, *args, **kwargs) -> None:
+        self._call("write_scalars", *args, **kwargs)
+
+    def write_images(self, *args, **kwargs) -> None:
+        self._call("write_images", *args, **kwargs)
+
+    def write_videos(self, *args, **kwargs) -> None:
+        self._call("write_videos", *args, **kwargs)
+
+    def write_audios(self, *args, **kwargs) -> None:
+        self._call("write_audios", *args, **kwargs)
+
+    def write_texts(self, *args, **kwargs) -> None:
+        self._call("write_texts", *args, **kwargs)
+
+    def write_histograms(self, *args, **kwargs) -> None:
+        self._call("write_histograms", *args, **kwargs)
+
+    def write_pointcloud(self, *args, **kwargs) -> None:
+        self._call("write_pointcloud", *args, **kwargs)
+
+    def write_hparams(self, *args, **kwargs) -> None:
+        self._call("write_hparams", *args, **kwargs)
+
+    def flush(self) -> None:
+        self._call("flush")
+
+    def close(self) -> None:
+        self._call("close")
 
 
 def forget_after(path: Path, step: int) -> None:
@@ -60,15 +132,13 @@ def forget_after(path: Path, step: int) -> None:
             # A line that was cut by a kill.
             continue
     # By rename, so that a kill leaves the old file or the new one.
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(kept), encoding="utf-8")
-    part.replace(path)
+    storage.replace(path, "".join(kept).encode())
 
 
 def writer(room: Workdir) -> metric_writers.MetricWriter:
     """clu's writers (TensorBoard event files, log lines) and :class:`JsonLines`; only the first process writes."""
     first = jax.process_index() == 0
-    standard = metric_writers.create_default_writer(room.path, just_logging=not first)
+    standard = Summaries(lambda: metric_writers.create_default_writer(room.path, just_logging=not first))
     return metric_writers.MultiWriter([standard, JsonLines(room.metrics)]) if first else standard
 
 

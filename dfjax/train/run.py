@@ -12,8 +12,7 @@ from clu import parameter_overview
 from jax.sharding import Mesh
 
 from dfjax import config as config_lib
-from dfjax.checkpoint.snapshots import Snapshots
-from dfjax.checkpoint.store import ARRAYS, AVERAGES, CheckpointError, Checkpoints, versions
+from dfjax.checkpoint.store import ARRAYS, AVERAGES, CheckpointError, Checkpoints, Store, versions
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core import trees
 from dfjax.data import pipeline, sources, synthetic
@@ -116,7 +115,7 @@ def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints:
     return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, state, step or 0, seconds)
 
 
-def save(run: Run, checkpoints: Checkpoints, state: state_lib.TrainState, step: int, seconds: float) -> None:
+def save(run: Run, checkpoints: Store, state: state_lib.TrainState, step: int, seconds: float) -> None:
     """Start saving the state of ``step``: arrays, config, position, tokenizer, versions in one commit."""
     meta = {
         "config": run.config.to_dict(),
@@ -128,7 +127,7 @@ def save(run: Run, checkpoints: Checkpoints, state: state_lib.TrainState, step: 
     checkpoints.save(step, _items(state), meta, run.tokenizer.model)
 
 
-def snapshot(run: Run, snapshots: Snapshots, state: state_lib.TrainState, step: int) -> None:
+def snapshot(run: Run, snapshots: Store, state: state_lib.TrainState, step: int) -> None:
     """Start saving the power-function averages of ``step``, with all that is needed to draw with them."""
     snapshots.save(step, {AVERAGES: state.averages}, {"config": run.config.to_dict()}, run.tokenizer.model)
 

@@ -1,7 +1,11 @@
 """The loop: hooks, and the end of a run that is lost."""
 
+import json
+import resource
+
 import pytest
 
+from dfjax.checkpoint import inventory
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core.errors import DfjaxError
 from dfjax.train import loop
@@ -53,3 +57,27 @@ def test_a_lost_state_stops_the_run_with_advice_and_is_not_saved(data, tmp_path)
 def test_a_profile_of_a_few_steps_is_recorded(data, tmp_path):
     loop.train(small.config(VALUES | data | {"train.num_steps": 16}), tmp_path, profile=True)
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_step(data, tmp_path, caplog):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def make(run):
+        def call(state, number):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000 if number < 4 else before[0], before[1]))
+            return {}, {}
+
+        return loop.Hook(1, call)
+
+    try:
+        loop.train(small.config(VALUES | data | {"train.num_steps": 6}), tmp_path, hooks=(make,))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    room = Workdir(tmp_path)
+    assert "step_2 could not be written" in caplog.text
+    # The state of step 2 was gone when its save failed.
+    assert 2 not in room.steps()
+    assert room.steps()[-1] == 6
+    assert inventory.verify(room, 6) == []
+    steps = [json.loads(line)["step"] for line in room.metrics.read_text().splitlines() if "train/loss" in line]
+    assert steps == [1, 2, 3, 4, 5, 6]

@@ -1,7 +1,9 @@
 """What a run says of itself."""
 
+import errno
 import json
 import math
+import resource
 
 import jax.numpy as jnp
 import pytest
@@ -66,3 +68,46 @@ def test_a_bad_record_is_listed_once_over_all_resumes(tmp_path):
     again.add([("train[3]", "no picture"), ("train[9]", "no caption")])
     assert len(again) == len(report.Ledger(path)) == 2
     assert path.read_text().count("train[3]") == 1
+
+
+def test_what_the_storage_does_not_take_is_written_later_and_no_line_is_cut(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    lines = report.JsonLines(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lines.write_scalars(1, {"loss": 1.0})
+    # Room for the first line and part of the second.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
+    try:
+        lines.write_scalars(2, {"loss": 2.0})
+        lines.write_scalars(3, {"loss": 3.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text().count("\n") == 1
+    lines.write_scalars(4, {"loss": 4.0})
+    lines.close()
+    assert [json.loads(line)["loss"] for line in path.read_text().splitlines()] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_summaries_go_on_in_another_file_after_the_storage_failed():
+    made = []
+
+    class Writer:
+        def __init__(self):
+            self.steps = []
+            made.append(self)
+
+        def write_scalars(self, step, scalars):
+            if step == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            if step == 5:
+                raise ValueError("a fault of ours")
+            self.steps.append(step)
+
+        def close(self): ...
+
+    writer = report.Summaries(Writer)
+    for step in (1, 2, 3, 4):
+        writer.write_scalars(step, {"loss": 1.0})
+    assert [each.steps for each in made] == [[1], [3, 4]]
+    with pytest.raises(ValueError, match="ours"):
+        writer.write_scalars(5, {"loss": 1.0})
