@@ -62,6 +62,15 @@ class Data:
     recolour: float = _key(
         0.0, "share of recolourable pictures shown in another hue, with caption to match", low=0, high=1
     )
+    max_pixels: int = _key(
+        2**26,
+        "a picture whose header announces more pixels is not decoded, but replaced by another record's",
+        low=1,
+        high=89_478_485,  # Pillow warns of more.
+    )
+    max_bad_share: float = _key(
+        0.1, "the run ends once more than this share of the records it visited are bad", low=0, high=1, resume=True
+    )
     workers: int = _key(
         2, "decoding processes per host; 0 decodes in the training process", low=0, high=256, resume=True
     )

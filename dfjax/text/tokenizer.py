@@ -9,6 +9,7 @@ import sentencepiece
 from jaxtyping import Int
 
 from dfjax.core.errors import DfjaxError
+from dfjax.text.cleaning import MAX_CHARACTERS, clean
 
 _log = logging.getLogger(__name__)
 
@@ -62,11 +63,11 @@ class Tokenizer:
 
 
 def _normal(text: str) -> str:
-    """Lower case: prompts start with a capital or not, captions in few sets care.
+    """Clean and lower case: prompts start with a capital or not, captions in few sets care.
 
     Bytes of a command line that are no UTF-8 become question marks.
     """
-    return text.lower().encode("utf-8", "replace").decode("utf-8")
+    return clean(text).lower().encode("utf-8", "replace").decode("utf-8")
 
 
 def learn(captions: Iterable[str], vocab_size: int, max_tokens: int) -> Tokenizer:
@@ -78,7 +79,7 @@ def learn(captions: Iterable[str], vocab_size: int, max_tokens: int) -> Tokenize
     Raises:
       TokenizerError: there is not one letter in the captions.
     """
-    sentences = [line for line in (_normal(caption).replace("\n", " ").strip() for caption in captions) if line]
+    sentences = [line for line in map(_normal, captions) if line]
     if not sentences:
         raise TokenizerError("no tokenizer can be learned: every caption is empty; is data.text_key the right feature?")
     out = io.BytesIO()
@@ -92,7 +93,7 @@ def learn(captions: Iterable[str], vocab_size: int, max_tokens: int) -> Tokenize
         character_coverage=0.9999,
         split_digits=True,
         num_threads=1,
-        max_sentence_length=65536,
+        max_sentence_length=4 * MAX_CHARACTERS,
         minloglevel=2,
         pad_id=PAD,
         unk_id=UNKNOWN,
