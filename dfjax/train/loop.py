@@ -90,7 +90,7 @@ def _steps(
 ) -> None:
     """All steps from ``ready.start``, with what is due after each."""
     config, total = ready.config, ready.config.train.num_steps
-    state, ledger, cut = ready.state, report.Ledger(ready.room.bad_records), 0
+    state, ledger = ready.state, ready.ledger
     batches = _batches(ready)
     actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
     with batches:
@@ -103,20 +103,27 @@ def _steps(
             batch = first if number == ready.start + 1 else next(batches)
             state, metrics = train_step(state, batch.arrays)
             progress.note(metrics)
-            ledger.add(batch.bad)
-            cut += batch.cut_captions
+            ledger.note(number, batch.bad, batch.cut_captions)
             for action in actions:
                 action(number)
             if number % config.train.log_every_steps == 0 or number == total:
-                counted = {"data/bad_records": float(len(ledger)), "data/cut_captions": float(cut)}
+                ledger.share()
+                counted = {"data/bad_records": float(len(ledger)), "data/cut_captions": float(ledger.cut_captions)}
                 scalars = progress.scalars(number)
                 writer.write_scalars(number, scalars | counted)
                 _check_finite("loss", scalars["train/loss"], number)
+                if ready.source:
+                    visited = min(number * config.train.batch_size, len(ready.source))
+                    ledger.check(config.data.max_bad_share, visited)
             _save(ready, checkpoints, snapshots, state, metrics, number, progress.seconds)
             with progress.paused():
                 _call_hooks(hooks, state, number, total, writer)
-        if cut:
-            _log.warning("%d captions were longer than text.max_tokens=%d and were cut", cut, config.text.max_tokens)
+        if ledger.cut_captions:
+            _log.warning(
+                "%d captions were longer than text.max_tokens=%d and were cut",
+                ledger.cut_captions,
+                config.text.max_tokens,
+            )
         checkpoints.wait()
         writer.flush()
     _log.info("trained %d steps in %s", total, report.time_words(progress.seconds))
@@ -216,7 +223,6 @@ def _validation_hook(ready: run.Run, source: sources.RecordSource | None) -> Hoo
     shards = mesh_lib.batch_shards(ready.mesh)
     size = -(-min(len(source), config.train.validation_examples, config.train.batch_size) // shards) * shards
     batches = []
-    ledger = report.Ledger(ready.room.bad_records)
     for batch in pipeline.fixed_batches(
         source,
         ready.tokenizer,
@@ -225,7 +231,7 @@ def _validation_hook(ready: run.Run, source: sources.RecordSource | None) -> Hoo
         limit=config.train.validation_examples,
         sharding=mesh_lib.batch_sharding(ready.mesh),
     ):
-        ledger.add(batch.bad)
+        ready.ledger.note(0, batch.bad)
         batches.append(batch.arrays)
     validate = validation.make(ready.denoiser, config, ready.mesh)
 

@@ -192,5 +192,3 @@ def usable(name: str) -> bytes:
 @functools.cache
 def damaged(name: str) -> bytes:
     return DAMAGED[name]()
-
-

@@ -94,7 +94,7 @@ def test_too_many_damaged_records_end_in_an_error(tiny_data):
     def fail(record):
         raise BadRecord("torn\n\x1b[31m at 0x7f1234567890")
 
-    with pytest.raises(DataError, match=r"23 records in a row .* tiny_labelled/train\[4\] \(torn \?\[31m at 0x\.\.\.\)"):
+    with pytest.raises(DataError, match=r"23 records in a row .*/train\[4\] \(torn \?\[31m at 0x\.\.\.\)"):
         sources.read(source, 4, fail)
 
 

@@ -4,20 +4,13 @@ Batches are the same bits, losses agree, every process reads rows of its own, an
 """
 
 import itertools
-import json
-import os
-import pathlib
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from tests import command
 from tests.data import tiny
+from tests.multihost.run import Run
 
-PROGRAM = pathlib.Path(__file__).with_name("losses_program.py")
 STEPS, BATCH = 20, 16
 OVERRIDES = (
     "data.validation_split=",
@@ -31,54 +24,11 @@ OVERRIDES = (
 )
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Run:
-    """What ``count`` processes left behind: losses by step, hashes of rows by process, and what each said."""
-
-    def __init__(self, count: int, data: str, folder: pathlib.Path):
-        address = f"127.0.0.1:{_free_port()}"
-        environment = os.environ | {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_COORDINATOR_BIND_ADDRESS": address,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
-        command_line = [sys.executable, str(PROGRAM)]
-        arguments = command.train(folder / "run", data, *OVERRIDES)
-        arguments += [f"--coordinator={address}", f"--num_processes={count}"]
-        records = [folder / f"{rank}.json" for rank in range(count)]
-        processes = [
-            subprocess.Popen(
-                [*command_line, str(record), *arguments, f"--process_id={rank}"],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank, record in enumerate(records)
-        ]
-        try:
-            self.said = [process.communicate(timeout=300)[1] for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-        for process, words in zip(processes, self.said, strict=True):
-            assert process.returncode == 0, words[-3000:]
-        self.folder = folder / "run"
-        self.rows = [json.loads(record.read_text()) for record in records]
-        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
-        self.losses = {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[int, Run]:
     data = str(tmp_path_factory.mktemp("data"))
     tiny.TinyLabelled(data_dir=data).download_and_prepare()
-    return {count: Run(count, data, tmp_path_factory.mktemp(f"by_{count}")) for count in (1, 2, 4)}
+    return {count: Run(count, data, tmp_path_factory.mktemp(f"by_{count}"), OVERRIDES) for count in (1, 2, 4)}
 
 
 @pytest.mark.parametrize("count", [2, 4])
