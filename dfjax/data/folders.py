@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
-from google.protobuf import json_format, message
+from google.protobuf import json_format
 from tensorflow_datasets.core.proto import feature_pb2
 
 from dfjax.data.errors import DataError
@@ -57,7 +57,7 @@ def _check_features(folder: pathlib.Path) -> None:
         described = json.loads((folder / "features.json").read_text(encoding="utf-8"))
         top = json_format.ParseDict(described, feature_pb2.Feature())
         features = list(_walk(top, depth=0))
-    except (OSError, ValueError, RecursionError, message.Error, json_format.ParseError) as error:
+    except Exception as error:  # Of JSON and protocol buffers.
         raise _damaged(folder, error) from error
     for name, feature, depth in features:
         kind = feature.python_class_name

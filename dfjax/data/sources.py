@@ -56,12 +56,14 @@ class RecordSource:
     def __getitem__(self, index: int) -> Record:
         """Raises BadRecord if the record cannot be read, or has no caption."""
         features = self._features(index)
-        text = _named(features[self.text_key], self.label_names)
+        image, text = features[self.image_key], _named(features[self.text_key], self.label_names)
+        if image is None:
+            raise BadRecord("it has no picture")
         if not text.strip("_"):
             raise BadRecord("its caption is empty")
         return Record(
             id=self.id(index),
-            image=bytes(features[self.image_key]),
+            image=bytes(image),
             text=text,
             is_label=bool(self.label_names),
             concept=_named(features.get("concept", "")),
@@ -265,7 +267,9 @@ def _names(feature: Any) -> tuple[str, ...]:
 
 
 def _named(value: Any, names: tuple[str, ...] = ()) -> str:
-    """A text, cleaned, or the name of a class; empty for the number -1, which stands for "no label"."""
+    """A text, cleaned, or the name of a class; empty where there is none, or the number -1 for "no label"."""
+    if value is None:
+        return ""
     if names:
         return cleaning.clean(names[value]) if 0 <= value < len(names) else ""
     try:
