@@ -30,6 +30,8 @@ ADMITTED = (
 _NAMES = frozenset(f"{kind.__module__}.{kind.__name__}" for kind in ADMITTED)
 # Until TFDS 4.4 several kinds bore this name.
 _ALIASES = frozenset(alias for kind in ADMITTED for alias in kind.ALIASES)
+# TFDS makes a name for each.
+_MOST_CLASSES = 1_000_000
 _IMAGE = f"{tfds.features.Image.__module__}.{tfds.features.Image.__name__}"
 
 
@@ -71,6 +73,11 @@ def _check_features(folder: pathlib.Path) -> None:
             raise DataError(
                 f"the data set in {folder} has the feature {name!r}, pictures in a sequence or a compressed tensor, "
                 "which would be decoded with each record, without a bound: prepare it without"
+            )
+        if not 0 <= feature.class_label.num_classes <= _MOST_CLASSES:
+            raise DataError(
+                f"the data set in {folder} has {feature.class_label.num_classes} classes of {name!r}, and at most "
+                f"{_MOST_CLASSES} are read"
             )
         if "/" in name or "\\" in name or "\0" in name:
             raise DataError(f"the data set in {folder} has a feature {name!r}, and a name may not be a path")
