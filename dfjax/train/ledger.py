@@ -80,6 +80,8 @@ class Ledger:
         It is the same in every process, and for any number of them. A share of 0 admits none.
         """
         bad = {record: reason for record, (step, reason) in self._known.items() if step > 0}
+        # What was passed over on the way to a good record may be met before its own turn.
+        visited = max(visited, len(bad))
         if len(bad) > max_share * visited and len(bad) >= (LEAST if max_share else 1):
             record, reason = next(iter(bad.items()))
             raise DataError(

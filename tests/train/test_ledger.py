@@ -57,6 +57,7 @@ def test_too_large_a_share_of_bad_records_ends_the_run_but_not_a_few_early_ones(
     ledger.note(2, [("train[99]", "no caption")])
     ledger.share()
     ledger.check(0.1, visited=10 * ledger_lib.LEAST)
+    ledger.check(1.0, visited=1)
     with pytest.raises(DataError, match=r"16 of the 159 .*0\.1; the first is train\[0\]: no caption.*max_bad_share"):
         ledger.check(0.1, visited=10 * ledger_lib.LEAST - 1)
 
