@@ -8,12 +8,20 @@ work, naming the key. A config is data: it goes to JSON and back, and never runs
 import dataclasses
 import difflib
 import json
+import math
+import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
 from dfjax.core.errors import WRONG_USE, DfjaxError
+
+# Steps and counts without a bound of their own are 32-bit numbers in the compiled step.
+_LARGEST = 2**31 - 1
+# Of a longer name the start is enough to find the nearest one, in time.
+_LONGEST_NAME = 100
 
 
 class ConfigError(DfjaxError, ValueError):
@@ -63,6 +71,15 @@ class Data:
     )
     recolour: float = _key(
         0.0, "share of recolourable pictures shown in another hue, with caption to match", low=0, high=1
+    )
+    max_pixels: int = _key(
+        2**26,
+        "a picture whose header announces more pixels is not decoded, but replaced by another record's",
+        low=1,
+        high=89_478_485,  # Pillow warns of more.
+    )
+    max_bad_share: float = _key(
+        0.1, "the run ends once more than this share of the records it visited are bad", low=0, high=1, resume=True
     )
     workers: int = _key(
         2, "decoding processes per host; 0 decodes in the training process", low=0, high=256, resume=True
@@ -366,14 +383,16 @@ def resolve(values: Mapping[str, Any]) -> Config:
     Raises:
       ConfigError: an unknown key or section, a wrong type, a value out of range, or keys that contradict each other.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"a config has sections of keys; this one is a {type(values).__name__}")
     flat: dict[str, Any] = {}
     for section, keys in values.items():
         if not isinstance(keys, Mapping):
-            raise ConfigError(f"config key {section!r} is not a section; {nearest(section)}")
+            raise ConfigError(f"config key {_shown(section)} is not a section; {nearest(section)}")
         flat.update({f"{section}.{name}": value for name, value in keys.items()})
     for key in flat:
         if key not in FIELDS:
-            raise ConfigError(f"unknown config key {key!r}; {nearest(key)}")
+            raise ConfigError(f"unknown config key {_shown(key)}; {nearest(key)}")
     checked = {key: _checked(key, flat.get(key, field.default)) for key, field in FIELDS.items()}
     config = Config(
         **{
@@ -387,8 +406,14 @@ def resolve(values: Mapping[str, Any]) -> Config:
     return config
 
 
+def _shown(value: Any) -> str:
+    """A value in a message: a config out of a file may hold anything, of any size and depth."""
+    return reprlib.repr(value)
+
+
 def nearest(key: str) -> str:
     """Words that name the known key nearest to ``key``."""
+    key = str(key)[:_LONGEST_NAME]
     close = difflib.get_close_matches(key, FIELDS, n=1, cutoff=0.0)[0]
     tail = key.split(".")[-1]
     same_name = [known for known in FIELDS if known.split(".")[-1] == tail]
@@ -401,28 +426,44 @@ def _checked(key: str, value: Any) -> Any:
     initial: Any = field.default
     expected = type(initial)
     if expected is float and type(value) is int:
-        value = float(value)
+        value = _to_float(key, value)
     if expected is tuple and isinstance(value, list | tuple):
         item = field.metadata["item"] or type(initial[0])
-        value = tuple(float(v) if item is float and type(v) is int else v for v in value)
+        value = tuple(_to_float(key, v) if item is float and type(v) is int else v for v in value)
         if any(type(v) is not item for v in value):
-            raise ConfigError(f"config key {key!r} takes a tuple of {item.__name__}, not {value!r}")
+            raise ConfigError(f"config key {key!r} takes a tuple of {item.__name__}, not {_shown(value)}")
     if type(value) is not expected:
-        raise ConfigError(f"config key {key!r} takes {expected.__name__}, not {type(value).__name__} ({value!r})")
-    choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
+        raise ConfigError(f"config key {key!r} takes {expected.__name__}, not {type(value).__name__} ({_shown(value)})")
+    choices = field.metadata["choices"]
     if choices and value not in choices:
-        close = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)[0]
+        close = difflib.get_close_matches(value[:_LONGEST_NAME], choices, n=1, cutoff=0.0)[0]
         raise ConfigError(
-            f"config key {key!r} takes one of {', '.join(choices)}, not {value!r}; did you mean {close!r}?"
+            f"config key {key!r} takes one of {', '.join(choices)}, not {_shown(value)}; did you mean {close!r}?"
         )
-    for number in value if isinstance(value, tuple) else (value,):
-        # Written so that NaN, which compares false with everything, is refused too.
-        if isinstance(number, float) and number == float("inf"):
-            raise ConfigError(f"config key {key!r} must be finite")
-        if (low is not None and not number >= low) or (high is not None and not number <= high):
-            bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
-            raise ConfigError(f"config key {key!r} must be {bounds}, not {number!r}")
+    for one in value if isinstance(value, tuple) else (value,):
+        _check_one(key, one, field.metadata["low"], field.metadata["high"])
     return value
+
+
+def _check_one(key: str, value: Any, low: float | None, high: float | None) -> None:
+    """Refuse a number out of its bounds, and a text that no file or name could hold."""
+    if isinstance(value, str) and re.search(r"[\0\ud800-\udfff]", value):
+        raise ConfigError(f"config key {key!r} takes a text without NUL and surrogates, not {_shown(value)}")
+    if isinstance(value, float) and abs(value) == float("inf"):
+        raise ConfigError(f"config key {key!r} must be finite")
+    if type(value) is int and value > _LARGEST:
+        raise ConfigError(f"config key {key!r} must be below 2**31, not {_shown(value)}")
+    # Written so that NaN, which compares false with everything, is refused too.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bounds = f"at least {low}" + (f" and at most {high}" if high is not None else "")
+        raise ConfigError(f"config key {key!r} must be {bounds}, not {_shown(value)}")
+
+
+def _to_float(key: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(f"config key {key!r} must be finite, not {_shown(value)}") from None
 
 
 def _check_together(config: Config) -> None:
@@ -498,14 +539,15 @@ def _check_inputs(config: Config) -> None:
 
 
 def _nearest_divisor(number: int, wish: int) -> int:
-    return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: (abs(d - wish), d))
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return min((*small, *(number // d for d in small)), key=lambda d: (abs(d - wish), d))
 
 
 def from_json(text: str) -> Config:
     """The config that :meth:`Config.to_json` wrote. Raises ConfigError if it is not one."""
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the saved config is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError("the saved config is not a JSON object")

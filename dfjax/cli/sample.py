@@ -182,13 +182,12 @@ def _edit(resolution: int):
 
 def _picture(name: str, resolution: int):
     """The picture of a flag as training would see it, uint8 [resolution, resolution, 3], and its width and height."""
-    from PIL import Image
-
-    from dfjax.data import transforms
+    from dfjax.data import decoding, transforms
+    from dfjax.data.errors import BadRecord
 
     path = Path({"image": _IMAGE, "mask": _MASK}[name].value)
     try:
-        image = transforms.decode(path.read_bytes(), resolution)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        image = decoding.decode(path.read_bytes(), resolution)
+    except (OSError, BadRecord) as error:
         raise app.UsageError(f"--{name}={path} is no picture that can be read: {error}") from error
     return transforms.square(image, resolution), image.size

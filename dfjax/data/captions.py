@@ -34,7 +34,7 @@ _SINGULAR = frozenset(
 
 def canonical(record: Record) -> str:
     """The caption as the data set has it; a label by its name ("golden_retriever": "golden retriever")."""
-    return record.text.replace("_", " ") if record.is_label else record.text
+    return record.text.replace("_", " ").strip() if record.is_label else record.text
 
 
 def variants(record: Record) -> tuple[str, ...]:

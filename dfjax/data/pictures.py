@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import UInt8
 
-from dfjax.data import sources, transforms
+from dfjax.data import decoding, sources, transforms
 from dfjax.data.records import Record
 
 # A data set of more is met again only after it would have left the memory.
@@ -21,6 +21,7 @@ class Pictures:
 
     source: sources.RecordSource
     resolution: int
+    max_pixels: int = decoding.MAX_PIXELS
     _kept: dict[int, tuple[Record, UInt8[np.ndarray, "resolution resolution 3"]]] = dataclasses.field(
         default_factory=dict, repr=False
     )
@@ -33,11 +34,11 @@ class Pictures:
         return self.source.id(index)
 
     def __getitem__(self, index: int) -> tuple[Record, UInt8[np.ndarray, "resolution resolution 3"]]:
-        """Raises one of :data:`sources.DAMAGED` if the record cannot be read or decoded."""
+        """Raises BadRecord if the record cannot be read or decoded."""
         if index in self._kept:
             return self._kept[index]
         record = self.source[index]
-        pixels = transforms.square(transforms.decode(record.image, self.resolution), self.resolution)
+        pixels = transforms.render(record.image, self.resolution, self.max_pixels)
         # Or whom it is given to could change it for all.
         pixels.flags.writeable = False
         if len(self) * pixels.nbytes <= MOST_BYTES:

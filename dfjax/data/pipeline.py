@@ -77,7 +77,7 @@ def training_examples(
     source: sources.RecordSource, tokenizer: Tokenizer, data: config.Data, seed: int
 ) -> grain.MapDataset:
     """The endless training sequence: ``examples[position]`` is an :class:`Example`, a function of (seed, position)."""
-    draw = functools.partial(_draw, Pictures(source, data.resolution), tokenizer, data)
+    draw = functools.partial(_draw, Pictures(source, data.resolution, data.max_pixels), tokenizer, data)
     return _order(len(source), seed).random_map(draw)
 
 
@@ -215,7 +215,7 @@ def _plain(source: sources.RecordSource, tokenizer: Tokenizer, data: config.Data
 
     def use(record: Record) -> Example:
         caption = captions.canonical(record)
-        image = transforms.render(record.image, data.resolution)
+        image = transforms.render(record.image, data.resolution, data.max_pixels)
         return Example(image, tokenizer.encode(caption), caption, tokenizer.is_cut(caption), [])
 
     example, bad = sources.read(source, index, use)

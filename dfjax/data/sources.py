@@ -6,24 +6,24 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from dfjax import config
-from dfjax.data.errors import DataError
+from dfjax.data import folders
+from dfjax.data.errors import BadRecord, DataError
 from dfjax.data.records import Record
+from dfjax.text import cleaning
 
 T = TypeVar("T")
 R = TypeVar("R", covariant=True)
 
 EMBEDDED = "emoji_captions"
 
-# What reading and decoding a damaged record raises. Anything else is a mistake in the program and is passed on.
-DAMAGED = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 _MOST_DAMAGED = 100
+_LONGEST_REASON = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +54,16 @@ class RecordSource:
         return f"{self.name}[{self.indices[index]}]"
 
     def __getitem__(self, index: int) -> Record:
-        """Raises one of :data:`DAMAGED` if the record cannot be read, or has no caption."""
-        features = self.stored[self.indices[index]]
-        text = _named(features[self.text_key], self.label_names).strip()
-        if not text:
-            raise ValueError("its caption is empty")
+        """Raises BadRecord if the record cannot be read, or has no caption."""
+        features = self._features(index)
+        image, text = features[self.image_key], _named(features[self.text_key], self.label_names)
+        if image is None:
+            raise BadRecord("it has no picture")
+        if not text.strip("_"):
+            raise BadRecord("its caption is empty")
         return Record(
             id=self.id(index),
-            image=bytes(features[self.image_key]),
+            image=bytes(image),
             text=text,
             is_label=bool(self.label_names),
             concept=_named(features.get("concept", "")),
@@ -70,6 +72,19 @@ class RecordSource:
             category=_named(features.get("category", ""), self.category_names),
             recolourable=bool(features.get("recolourable", False)),
         )
+
+    def category(self, index: int) -> str:
+        """The record's category; empty if it has none, or none that can be read."""
+        try:
+            return _named(self._features(index).get("category", ""), self.category_names)
+        except BadRecord:
+            return ""
+
+    def _features(self, index: int) -> Mapping[str, Any]:
+        try:
+            return self.stored[self.indices[index]]
+        except Exception as error:  # Of ArrayRecord, protocol buffers and TFDS.
+            raise BadRecord(f"it cannot be read ({type(error).__name__}: {error})") from error
 
 
 def open_source(data: config.Data, split: str) -> RecordSource:
@@ -84,7 +99,7 @@ def open_source(data: config.Data, split: str) -> RecordSource:
         raise DataError(f"{data.name} has no split {split!r}; it has {', '.join(known)}")
     image_key, text_key = find_features(builder.info.features, data)
     features = dict(builder.info.features.items())
-    stored = _data_source(builder, split, image_key)
+    stored = _data_source(builder, split)
     source = RecordSource(
         name=f"{data.name}/{split}",
         stored=stored,
@@ -110,7 +125,7 @@ class Records(Protocol[R]):
 
 
 def read(source: Records[R], index: int, use: Callable[[R], T]) -> tuple[T, list[tuple[str, str]]]:
-    """``use(record)`` of a record; where it is damaged, of the next one that is not.
+    """``use(record)`` of a record; where that raises BadRecord, of the next one that does not.
 
     Returns:
       The result, and (id, reason) of each record that was passed over. Both depend on the data and ``index`` alone.
@@ -123,12 +138,18 @@ def read(source: Records[R], index: int, use: Callable[[R], T]) -> tuple[T, list
         candidate = (index + step) % len(source)
         try:
             return use(source[candidate]), passed_over
-        except DAMAGED as error:
-            passed_over.append((source.id(candidate), f"{type(error).__name__}: {error}"[:200]))
+        except BadRecord as error:
+            passed_over.append((source.id(candidate), _reason(error)))
     first_id, reason = passed_over[0]
     raise DataError(
         f"{len(passed_over)} records in a row cannot be used, from {first_id} ({reason}); prepare the data set again"
     )
+
+
+def _reason(error: BadRecord) -> str:
+    """In one printable line, the same in every process: a library's words may hold what the record held."""
+    words = re.sub("0x[0-9a-f]{6,}", "0x...", " ".join(str(error).split()))
+    return "".join(char if char.isprintable() else "?" for char in words[:_LONGEST_REASON])
 
 
 def build(data: config.Data) -> pathlib.Path:
@@ -185,7 +206,7 @@ def _listed(names: list[str]) -> str:
 
 def _parts(name: str) -> tuple[str, str, str]:
     """("mnist", "", "3.0.1") of "mnist:3.0.1", ("a", "b", "") of "a/b"."""
-    match = re.fullmatch(r"(\w+)(?:/([^:]+))?(?::([\d.]+))?", name)
+    match = re.fullmatch(r"(\w+)(?:/(\w[\w.+-]*))?(?::([\d.]+))?", name)
     if not match:
         raise DataError(f"data.name must read `name`, `name/config` or either with `:version`, not {name!r}")
     return match[1], match[2] or "", match[3] or ""
@@ -202,7 +223,7 @@ def _open_builder(data: config.Data) -> tfds.core.DatasetBuilder:
         if others and not variant:
             raise DataError(f"{name} comes in several configs: set data.name to {name}/ and one of {', '.join(others)}")
         raise DataError(f"data set {data.name!r} is not in {data_dir(data)}; {_how_to_prepare(name)}")
-    return tfds.builder_from_directory(versions[max(versions)])
+    return folders.open_builder(versions[max(versions)])
 
 
 def _how_to_prepare(name: str) -> str:
@@ -211,9 +232,12 @@ def _how_to_prepare(name: str) -> str:
     return f"prepare it with `tfds build {name} --file_format=array_record --data_dir=DIR` and set data.dir to DIR"
 
 
-def _data_source(builder: tfds.core.DatasetBuilder, split: str, image_key: str) -> Sequence[Any]:
+def _data_source(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[Any]:
+    # Pictures that are no part of training would be decoded with each record, without a bound.
+    features = builder.info.features.items()
+    pictures = [key for key, feature in features if isinstance(feature, tfds.features.Image)]
     try:
-        return builder.as_data_source(split=split, decoders={image_key: tfds.decode.SkipDecoding()})
+        return builder.as_data_source(split=split, decoders={key: tfds.decode.SkipDecoding() for key in pictures})
     except ValueError as error:
         raise DataError(
             f"cannot read split {split!r}; write it as 'train' or 'train[:90%]' or 'train[10:20]'"
@@ -229,10 +253,7 @@ def _in_category(source: RecordSource, data: config.Data) -> tuple[int, ...]:
     """Indices of the records of data.category. Reads them all once: 10,000 in a second."""
     by_category: dict[str, list[int]] = {}
     for index in range(len(source)):
-        try:
-            by_category.setdefault(source[index].category, []).append(index)
-        except DAMAGED:
-            continue  # Nobody can say what a record that cannot be read belongs to.
+        by_category.setdefault(source.category(index), []).append(index)
     if by_category.keys() == {""}:
         raise DataError(f"{data.name} has no `category` feature: leave data.category empty")
     if data.category not in by_category:
@@ -246,7 +267,12 @@ def _names(feature: Any) -> tuple[str, ...]:
 
 
 def _named(value: Any, names: tuple[str, ...] = ()) -> str:
-    """A text, or the name of a class; empty for the number -1, which stands for "no label"."""
+    """A text, cleaned, or the name of a class; empty where there is none, or the number -1 for "no label"."""
+    if value is None:
+        return ""
     if names:
-        return names[value] if 0 <= value < len(names) else ""
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+        return cleaning.clean(names[value]) if 0 <= value < len(names) else ""
+    try:
+        return cleaning.clean(value.decode("utf-8") if isinstance(value, bytes) else str(value))
+    except UnicodeDecodeError as error:
+        raise BadRecord("its caption is no UTF-8") from error

@@ -216,3 +216,17 @@ def from_first(value: bytes) -> bytes:
     if jax.process_index() == 0:
         padded[:] = np.frombuffer(value, np.uint8)
     return multihost_utils.broadcast_one_to_all(padded).astype(np.uint8).tobytes()
+
+
+def from_all(value: bytes) -> list[bytes]:
+    """Each process's bytes, by rank, on every process; where all are empty nothing but their lengths is sent."""
+    if jax.process_count() == 1:
+        return [value]
+    from jax.experimental import multihost_utils
+
+    sizes = np.ravel(multihost_utils.process_allgather(np.int32(len(value))))
+    # To a power of two, as each length is compiled for.
+    padded = np.zeros(1 << int(sizes.max()).bit_length() if sizes.any() else 0, np.uint8)
+    padded[: len(value)] = np.frombuffer(value, np.uint8)
+    rows = multihost_utils.process_allgather(padded) if sizes.any() else [padded] * len(sizes)
+    return [np.asarray(row[:size], np.uint8).tobytes() for row, size in zip(rows, sizes, strict=True)]

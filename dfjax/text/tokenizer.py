@@ -1,7 +1,10 @@
 """Captions to token ids and back, by SentencePiece."""
 
+import collections
 import io
+import itertools
 import logging
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,11 +12,13 @@ import sentencepiece
 from jaxtyping import Int
 
 from dfjax.core.errors import DfjaxError
+from dfjax.text.cleaning import MAX_CHARACTERS, clean
 
 _log = logging.getLogger(__name__)
 
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 _MIN_PIECES = 300
+_GIVEN_PIECES = 4 + 256 + 1  # The special ones, bytes, and the space.
 
 
 class TokenizerError(DfjaxError, ValueError):
@@ -33,7 +38,7 @@ class Tokenizer:
         try:
             self._pieces = sentencepiece.SentencePieceProcessor()
             self._pieces.LoadFromSerializedProto(model)
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             raise TokenizerError("the tokenizer file is damaged: it is no SentencePiece model") from error
 
     def __reduce__(self):
@@ -62,11 +67,11 @@ class Tokenizer:
 
 
 def _normal(text: str) -> str:
-    """Lower case: prompts start with a capital or not, captions in few sets care.
+    """Clean and lower case: prompts start with a capital or not, captions in few sets care.
 
     Bytes of a command line that are no UTF-8 become question marks.
     """
-    return text.lower().encode("utf-8", "replace").decode("utf-8")
+    return clean(text).lower().encode("utf-8", "replace").decode("utf-8")
 
 
 def learn(captions: Iterable[str], vocab_size: int, max_tokens: int) -> Tokenizer:
@@ -78,21 +83,22 @@ def learn(captions: Iterable[str], vocab_size: int, max_tokens: int) -> Tokenize
     Raises:
       TokenizerError: there is not one letter in the captions.
     """
-    sentences = [line for line in (_normal(caption).replace("\n", " ").strip() for caption in captions) if line]
+    sentences = [line for line in map(_normal, captions) if line]
     if not sentences:
         raise TokenizerError("no tokenizer can be learned: every caption is empty; is data.text_key the right feature?")
     out = io.BytesIO()
+    vocab_size = max(vocab_size, _MIN_PIECES)
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences),
+        sentence_iterator=iter(_without_rare(sentences, vocab_size - _GIVEN_PIECES)),
         model_writer=out,
         model_type="bpe",
-        vocab_size=max(vocab_size, _MIN_PIECES),
+        vocab_size=vocab_size,
         hard_vocab_limit=False,
         byte_fallback=True,
         character_coverage=0.9999,
         split_digits=True,
         num_threads=1,
-        max_sentence_length=65536,
+        max_sentence_length=4 * MAX_CHARACTERS,
         minloglevel=2,
         pad_id=PAD,
         unk_id=UNKNOWN,
@@ -102,3 +108,17 @@ def learn(captions: Iterable[str], vocab_size: int, max_tokens: int) -> Tokenize
     tokenizer = Tokenizer(out.getvalue(), max_tokens)
     _log.info("learned a tokenizer of %d pieces from %d captions", tokenizer.vocab_size, len(sentences))
     return tokenizer
+
+
+def _without_rare(sentences: list[str], room: int) -> list[str]:
+    """The sentences with only the ``room`` commonest characters, if there are more: the others are told in bytes.
+
+    SentencePiece makes a piece of each character, and refuses to learn where that alone is too many.
+    """
+    # Its own normal form, in which it counts.
+    normal = [unicodedata.normalize("NFKC", sentence) for sentence in sentences]
+    counts = collections.Counter(itertools.chain.from_iterable(normal))
+    if len(counts) <= room:
+        return sentences
+    kept = set(sorted(counts, key=lambda char: (-counts[char], char))[:room])
+    return ["".join(char if char in kept else " " for char in sentence) for sentence in normal]

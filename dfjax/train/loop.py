@@ -104,7 +104,7 @@ def _steps(
 ) -> None:
     """All steps from ``ready.start``, with what is due after each."""
     config, total = ready.config, ready.config.train.num_steps
-    state, ledger, cut = ready.state, report.Ledger(ready.room.bad_records), 0
+    state, ledger = ready.state, ready.ledger
     batches = _batches(ready)
     saver = retry.Saver(checkpoints, config.train.save_tries)
     snapshot_saver = retry.Saver(snapshots, config.train.save_tries) if snapshots else None
@@ -127,27 +127,34 @@ def _steps(
             if (slow := pace.started(number, metrics)) and config.hosts.leave_when_slow:
                 request.ask(slow)
             is_last = number == total or request.reached(number)
-            ledger.add(batch.bad)
-            cut += batch.cut_captions
+            ledger.note(number, batch.bad, batch.cut_captions)
             for action in actions:
                 action(number)
             if number % config.train.log_every_steps == 0 or is_last:
+                ledger.share()
                 counted = {
                     "data/bad_records": float(len(ledger)),
-                    "data/cut_captions": float(cut),
+                    "data/cut_captions": float(ledger.cut_captions),
                     "train/slow_steps": float(pace.slow_steps),
                 }
                 scalars = progress.scalars(number)
                 writer.write_scalars(number, scalars | counted)
                 _check_finite("loss", scalars["train/loss"], number)
+                if ready.source:
+                    visited = min(number * config.train.batch_size, len(ready.source))
+                    ledger.check(config.data.max_bad_share, visited)
             _save(ready, saver, snapshot_saver, state, metrics, number, progress.seconds, is_last)
             if is_last and number < total:
                 break
             with progress.paused():
                 _call_hooks(hooks, state, number, total, writer)
             pace.rest()
-        if cut:
-            _log.warning("%d captions were longer than text.max_tokens=%d and were cut", cut, config.text.max_tokens)
+        if ledger.cut_captions:
+            _log.warning(
+                "%d captions were longer than text.max_tokens=%d and were cut",
+                ledger.cut_captions,
+                config.text.max_tokens,
+            )
         heartbeats.note("waiting for the last save", number, slow=True)
         saver.finish(number, lambda: run.save(ready, checkpoints, state, number, progress.seconds))
         writer.flush()
@@ -266,7 +273,6 @@ def _validation_hook(ready: run.Run, source: sources.RecordSource | None) -> Hoo
     shards = mesh_lib.batch_shards(ready.mesh)
     size = -(-min(len(source), config.train.validation_examples, config.train.batch_size) // shards) * shards
     batches = []
-    ledger = report.Ledger(ready.room.bad_records)
     for batch in pipeline.fixed_batches(
         source,
         ready.tokenizer,
@@ -275,7 +281,7 @@ def _validation_hook(ready: run.Run, source: sources.RecordSource | None) -> Hoo
         limit=config.train.validation_examples,
         sharding=mesh_lib.batch_sharding(ready.mesh),
     ):
-        ledger.add(batch.bad)
+        ready.ledger.note(0, batch.bad)
         batches.append(batch.arrays)
     validate = validation.make(ready.denoiser, config, ready.mesh)
 

@@ -203,32 +203,3 @@ def time_words(seconds: float) -> str:
     minutes, s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{s:02d}s" if minutes else f"{s}s"
-
-
-class Ledger:
-    """``bad_records.jsonl``: each record that was replaced, once, with the reason; and how many there are."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._known = set()
-        if path.exists():
-            text = path.read_text(encoding="utf-8")
-            if text and not text.endswith("\n"):
-                # The last line was cut by a kill: the next one must not go on in it.
-                path.write_text(text + "\n", encoding="utf-8")
-            for line in text.splitlines():
-                try:
-                    self._known.add(json.loads(line)["id"])
-                except (ValueError, KeyError, TypeError):
-                    continue
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def add(self, bad: list[tuple[str, str]]) -> None:
-        for record, reason in bad:
-            if record not in self._known:
-                self._known.add(record)
-                _log.warning("record %s was replaced: %s (listed in %s)", record, reason, self._path)
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"id": record, "reason": reason}) + "\n")

@@ -23,6 +23,7 @@ from dfjax.parallel import mesh as mesh_lib
 from dfjax.text import tokenizer as tokenizer_lib
 from dfjax.train import optim
 from dfjax.train import state as state_lib
+from dfjax.train.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Run:
     denoiser: denoiser_lib.Denoiser
     optimizer: optax.GradientTransformation
     state: state_lib.TrainState
+    ledger: Ledger
     start: int
     seconds: float
 
@@ -112,11 +114,13 @@ def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints:
     else:
         state, seconds = _restore(config, checkpoints, step, state_lib.abstract(denoiser, optimizer, mesh, stds))
     _overview(room, state.params)
-    return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, state, step or 0, seconds)
+    ledger = Ledger(room.bad_records, step or 0)
+    return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, state, ledger, step or 0, seconds)
 
 
 def save(run: Run, checkpoints: Store, state: state_lib.TrainState, step: int, seconds: float) -> None:
     """Start saving the state of ``step``: arrays, config, position, tokenizer, versions in one commit."""
+    run.ledger.share()
     meta = {
         "config": run.config.to_dict(),
         "attempt": int(state.attempt),

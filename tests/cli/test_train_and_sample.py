@@ -54,7 +54,7 @@ def test_damaged_records_are_replaced_counted_and_listed(trained):
     # Of the training records as well as of those for the validation loss.
     for split in ("train", "test"):
         assert sum(name.startswith(f"tiny_labelled/{split}[") for name in ids) == len(DAMAGED)
-    assert all("UnidentifiedImageError" in line["reason"] for line in listed)
+    assert all("no picture in PNG" in line["reason"] for line in listed)
     counts = [line["data/bad_records"] for line in _lines(room.metrics) if "data/bad_records" in line]
     assert counts[-1] == len(listed)
     assert done.stderr.count("was replaced") == len(listed)

@@ -25,7 +25,7 @@ def test_a_picture_is_the_decoded_record_each_time(source):
 def test_of_a_small_data_set_each_is_decoded_once(source, monkeypatch):
     shown = pictures.Pictures(source, 8)
     first = shown[3][1]
-    monkeypatch.setattr(transforms, "decode", None)
+    monkeypatch.setattr(transforms, "render", None)
     assert shown[3][1] is first
     with pytest.raises(TypeError):
         shown[4]

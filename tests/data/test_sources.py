@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from dfjax import config
 from dfjax.data import sources
-from dfjax.data.errors import DataError
+from dfjax.data.errors import BadRecord, DataError
 from tests.data import tiny
 
 
@@ -92,9 +92,9 @@ def test_too_many_damaged_records_end_in_an_error(tiny_data):
     source = sources.open_source(tiny_data, "train")
 
     def fail(record):
-        raise OSError("torn")
+        raise BadRecord("torn\n\x1b[31m at 0x7f1234567890")
 
-    with pytest.raises(DataError, match=r"23 records in a row .* tiny_labelled/train\[4\] \(OSError: torn\)"):
+    with pytest.raises(DataError, match=r"23 records in a row .*/train\[4\] \(torn \?\[31m at 0x\.\.\.\)"):
         sources.read(source, 4, fail)
 
 

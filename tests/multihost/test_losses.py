@@ -4,16 +4,13 @@ Batches are the same bits, losses agree, every process reads rows of its own, an
 """
 
 import itertools
-import json
-import pathlib
 
 import numpy as np
 import pytest
 
-from tests import command
 from tests.data import tiny
+from tests.multihost.run import Run
 
-PROGRAM = pathlib.Path(__file__).with_name("losses_program.py")
 STEPS, BATCH = 20, 16
 OVERRIDES = (
     "data.validation_split=",
@@ -27,27 +24,11 @@ OVERRIDES = (
 )
 
 
-class Run:
-    """What ``count`` processes left behind: losses by step, hashes of rows by process, and what each said."""
-
-    def __init__(self, count: int, data: str, folder: pathlib.Path):
-        records = [folder / f"{rank}.json" for rank in range(count)]
-        arguments = command.train(folder / "run", data, *OVERRIDES)
-        ends = command.ends(command.start_joined(count, *arguments, programs=[(PROGRAM, each) for each in records]))
-        self.said = [words for _, words in ends]
-        for status, words in ends:
-            assert status == 0, words[-3000:]
-        self.folder = folder / "run"
-        self.rows = [json.loads(record.read_text()) for record in records]
-        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
-        self.losses = {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[int, Run]:
     data = str(tmp_path_factory.mktemp("data"))
     tiny.TinyLabelled(data_dir=data).download_and_prepare()
-    return {count: Run(count, data, tmp_path_factory.mktemp(f"by_{count}")) for count in (1, 2, 4)}
+    return {count: Run(count, data, tmp_path_factory.mktemp(f"by_{count}"), OVERRIDES) for count in (1, 2, 4)}
 
 
 @pytest.mark.parametrize("count", [2, 4])

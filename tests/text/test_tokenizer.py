@@ -86,3 +86,13 @@ def test_captions_of_one_letter_or_many_lines_are_enough():
     for captions in (["x"], ["one\ntwo"], ["é" * 5000]):
         learned = tokenizer_lib.learn(captions, small.VOCAB, 16)
         assert learned.decode(learned.encode("one two")) == "one two"
+
+
+def test_more_characters_than_pieces_are_told_in_bytes():
+    """As in captions of Chinese."""
+    common = "".join(map(chr, range(0x4E00, 0x4E20)))
+    rare = "".join(map(chr, range(0x5E00, 0x6200)))
+    learned = tokenizer_lib.learn([common] * 3 + [rare], small.VOCAB, 200)
+    assert learned.vocab_size <= small.VOCAB
+    assert learned.decode(learned.encode(common + rare[:9])) == common + rare[:9]
+    assert len(learned._pieces.encode(common)) <= len(common) + 1 < len(learned._pieces.encode(rare)) / 3

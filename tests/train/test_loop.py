@@ -8,6 +8,7 @@ import pytest
 from dfjax.checkpoint import inventory
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core.errors import DfjaxError
+from dfjax.data.errors import DataError
 from dfjax.train import loop
 from tests import small
 from tests.data import tiny
@@ -52,6 +53,17 @@ def test_a_lost_state_stops_the_run_with_advice_and_is_not_saved(data, tmp_path)
     ):
         loop.train(small.config(values), tmp_path)
     assert Workdir(tmp_path).steps() == []
+
+
+def test_a_run_on_bad_data_ends_with_words_and_goes_on_once_more_is_admitted(tmp_path):
+    tiny.TinyLabelled(data_dir=str(tmp_path / "data"), damaged=range(20)).download_and_prepare()
+    values = VALUES | {"data.dir": str(tmp_path / "data"), "data.max_bad_share": 0.5}
+    room = Workdir(tmp_path / "run")
+    with pytest.raises(DataError, match=r"of the (18|23) records that training visited are bad.*max_bad_share=0\.5"):
+        loop.train(small.config(values), room.path)
+    loop.train(small.config(values | {"data.max_bad_share": 1.0}), room.path)
+    listed = [json.loads(line)["id"] for line in room.bad_records.read_text().splitlines()]
+    assert len(listed) == len(set(listed)) == 20
 
 
 def test_a_profile_of_a_few_steps_is_recorded(data, tmp_path):

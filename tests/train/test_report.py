@@ -57,19 +57,6 @@ def test_time_is_told_in_words(seconds, words):
     assert report.time_words(seconds) == words
 
 
-def test_a_bad_record_is_listed_once_over_all_resumes(tmp_path):
-    path = tmp_path / "bad_records.jsonl"
-    ledger = report.Ledger(path)
-    ledger.add([("train[3]", "no picture"), ("train[3]", "no picture")])
-    ledger.add([])
-    path.open("a").write('{"id": "tra')  # cut by a kill
-    again = report.Ledger(path)
-    assert len(again) == 1
-    again.add([("train[3]", "no picture"), ("train[9]", "no caption")])
-    assert len(again) == len(report.Ledger(path)) == 2
-    assert path.read_text().count("train[3]") == 1
-
-
 def test_what_the_storage_does_not_take_is_written_later_and_no_line_is_cut(tmp_path):
     path = tmp_path / "metrics.jsonl"
     lines = report.JsonLines(path)

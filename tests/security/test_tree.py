@@ -1,0 +1,49 @@
+"""The tree holds nothing that runs, unpickles or imports what a file says."""
+
+import pathlib
+
+import pytest
+
+from tests.security import forbidden
+
+ROOT = pathlib.Path(__file__).parents[2]
+# Modules that dfjax names itself; and TFDS behind a look at what it would import.
+KNOWN = {
+    ("dfjax/cli/main.py", "importlib.import_module"),
+    ("dfjax/data/builders/emoji_captions.py", "importlib.import_module"),
+    ("dfjax/data/folders.py", "tfds.builder_from_directory"),
+}
+
+
+def test_no_module_runs_or_imports_what_a_file_says():
+    files = [path for folder in ("dfjax", "launch", "configs") for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 80
+    found = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in files
+        for _, name in forbidden.uses(path.read_text("utf-8"))
+    }
+    assert found == KNOWN
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from dill import loads",
+        "import numpy as np\nnp.load(path, allow_pickle=True)",
+        "eval(text)",
+        "def f():\n    exec(text)",
+        "import importlib\nimportlib.import_module(name)",
+        "import torch\ntorch.load(path)",
+        "import yaml",
+    ],
+)
+def test_each_way_to_do_so_would_be_found(source):
+    assert list(forbidden.uses(source))
+
+
+def test_what_only_looks_alike_is_not_found():
+    assert not list(
+        forbidden.uses("import re, numpy as np\nre.compile('x')\nlowered.compile()\nnp.load(path)\nx.eval()")
+    )
