@@ -4,7 +4,7 @@
     dfjax train --config=configs/mmdit_8b_1024.py --workdir=runs/mmdit_8b
 
 Hardware: a v5p slice of 256 chips, or with --config.mesh.context=2 --config.mesh.data=1 a v6e slice. The plan says:
-11.4 of 95.7 GiB a chip, at least 1.1 s a step, MFU at most 73%; and 12.5 of 31.3 GiB, 0.62 s, 65%; 27% of the work is
+11.4 of 95.7 GiB a chip, at least 1.1 s a step, MFU at most 73%; and 11.6 of 31.3 GiB, 0.55 s, 73%; 27% of the work is
 done twice in both. It trains on random numbers: latents and features are not read from disk yet. No result was measured
 yet.
 """
