@@ -227,7 +227,7 @@ def main(_: list[str]) -> None:
     if _CONFIG.value is None:
         print(", ".join(f"{name} {value}" for name, value in sizes.items()))
     versions = (version for result in results.values() for version in result["versions"].split(", "))
-    print(", ".join(dict.fromkeys(versions)))
+    print(", ".join(filter(None, dict.fromkeys(versions))))
     tables = {clock: table(results, clock) for clock in CLOCKS}
     for clock, rows in tables.items():
         show(rows, clock)

@@ -41,7 +41,7 @@ class Work:
 
     Attributes:
       run: runs a number of steps and returns when they are done. flops: model operations of one step.
-      parameters: how many are trained; 0 for a matrix product. versions: of the libraries that matter.
+      parameters: how many are trained; 0 where it is no step. versions: of the libraries, unless another child tells.
     """
 
     run: Callable[[int], None]

@@ -33,8 +33,8 @@ def test_our_step_alone_and_who_is_not_there_is_named(tmp_path):
         assert [row["name"] for row in rows] == ["dfjax", "product jax", "product numpy"]
         assert ours["parameters"] > 0
         assert 0 < ours["peak_share"] < 1
-        # The fastest product is the peak.
-        assert max(row["peak_share"] for row in products) == 1
+        # The fastest product is the peak, though in single rounds the other may have been faster.
+        assert max(products, key=lambda row: row["gflops"])["peak_share"] == 1
         assert ours["gflops"] == pytest.approx(ours["gflop_per_step"] / ours["milliseconds"] * 1e3)
     assert all(len(written["runs"]["dfjax"]["seconds"][clock]) == 3 for clock in CLOCKS)
 
