@@ -16,11 +16,10 @@ from dfjax import config as config_lib
 from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Found, Workdir
-from dfjax.core.errors import DfjaxError
 from dfjax.data import pipeline, sources, synthetic
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import report, run, speed, step, validation
+from dfjax.train import report, rollback, run, speed, step, validation
 from dfjax.train.state import TrainState
 
 _log = logging.getLogger(__name__)
@@ -69,14 +68,10 @@ def train(
         snapshots = stack.enter_context(Snapshots(room.snapshots, write=True)) if config.optim.ema_stds else None
         if snapshots:
             snapshots.forget_after(ready.start)
-        if jax.process_index() == 0:
-            report.forget_after(room.metrics, ready.start)
-        writer = report.writer(room)
-        try:
-            made = (_validation_hook(ready, parts.validation_source), *(make(ready) for make in hooks))
-            _steps(ready, checkpoints, snapshots, writer, made, profile)
-        finally:
-            writer.close()
+        made = (_validation_hook(ready, parts.validation_source), *(make(ready) for make in hooks))
+        going: run.Run | None = ready
+        while going:
+            going = _steps(going, checkpoints, snapshots, made, profile)
     return total
 
 
@@ -84,35 +79,42 @@ def _steps(
     ready: run.Run,
     checkpoints: Checkpoints,
     snapshots: Snapshots | None,
-    writer: metric_writers.MetricWriter,
     hooks,
     profile: bool,
-) -> None:
-    """All steps from ``ready.start``, with what is due after each."""
+) -> run.Run | None:
+    """All steps from ``ready.start``, with what is due after each. Where it has to go back: the run to go on with."""
     config, total = ready.config, ready.config.train.num_steps
     state, ledger, cut = ready.state, report.Ledger(ready.room.bad_records), 0
     batches = _batches(ready)
-    actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
-    with batches:
+    with batches, contextlib.closing(_writer(ready)) as writer:
+        actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
         first = next(batches)
         use = speed.of(config, state.params)
-        train_step, compile_seconds = _compile(ready, first.arrays)
-        writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
+        if ready.take is None:
+            ready.take, compile_seconds = _compile(ready, first.arrays)
+            writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
         progress = report.Progress(total, config.train.batch_size, ready.seconds, use)
         for number in range(ready.start + 1, total + 1):
             batch = first if number == ready.start + 1 else next(batches)
-            state, metrics = train_step(state, batch.arrays)
-            progress.note(metrics)
+            state, metrics = ready.take(state, batch.arrays)
+            ready.health.note(number, metrics)
             ledger.add(batch.bad)
             cut += batch.cut_captions
             for action in actions:
                 action(number)
-            if number % config.train.log_every_steps == 0 or number == total:
+            log_is_due = _is_due(config.train.log_every_steps, number, total)
+            save_is_due = _saves_are_due(config.train, number)
+            if log_is_due or any(save_is_due):
+                scalars, spike = ready.health.look(ready.rows)
+                progress.note(scalars)
+                if spike:
+                    del state
+                    checkpoints.wait()
+                    return rollback.go_back(ready, checkpoints, snapshots, spike, progress.seconds)
+            if log_is_due:
                 counted = {"data/bad_records": float(len(ledger)), "data/cut_captions": float(cut)}
-                scalars = progress.scalars(number)
-                writer.write_scalars(number, scalars | counted)
-                _check_finite("loss", scalars["train/loss"], number)
-            _save(ready, checkpoints, snapshots, state, metrics, number, progress.seconds)
+                writer.write_scalars(number, progress.scalars(number) | counted | ready.health.scalars())
+            _save(ready, checkpoints, snapshots, state, number, progress.seconds, *save_is_due)
             with progress.paused():
                 _call_hooks(hooks, state, number, total, writer)
         if cut:
@@ -120,14 +122,25 @@ def _steps(
         checkpoints.wait()
         writer.flush()
     _log.info("trained %d steps in %s", total, report.time_words(progress.seconds))
+    return None
+
+
+def _writer(ready: run.Run) -> metric_writers.MetricWriter:
+    """Writers of scalars, once what was written past the run's first step is forgotten."""
+    if jax.process_index() == 0:
+        report.forget_after(ready.room.metrics, ready.start)
+        report.forget_after(ready.room.skipped_steps, ready.start)
+    rollback.write(ready)
+    return report.writer(ready.room)
 
 
 def _batches(ready: run.Run):
     """The batches from the run's first step on, read ahead; to be closed."""
     config, sharding = ready.config, mesh_lib.batch_sharding(ready.mesh)
     if ready.source is None:
+        first = ready.position // config.train.batch_size
         return synthetic.batches(
-            step.batch_shapes(config), config.train.seed, ready.tokenizer.vocab_size, sharding, start=ready.start
+            step.batch_shapes(config), config.train.seed, ready.tokenizer.vocab_size, sharding, start=first
         )
     return pipeline.training_batches(
         ready.source,
@@ -136,7 +149,15 @@ def _batches(ready: run.Run):
         seed=config.train.seed,
         batch_size=config.train.batch_size,
         sharding=sharding,
-        position=ready.start * config.train.batch_size,
+        position=ready.position,
+    )
+
+
+def _saves_are_due(intervals: config_lib.Train, number: int) -> tuple[bool, bool]:
+    """Whether a snapshot and a checkpoint are to be saved after the step ``number``."""
+    total = intervals.num_steps
+    return _is_due(intervals.snapshot_every_steps, number, total), _is_due(
+        intervals.checkpoint_every_steps, number, total
     )
 
 
@@ -145,18 +166,12 @@ def _save(
     checkpoints: Checkpoints,
     snapshots: Snapshots | None,
     state: TrainState,
-    metrics: step.Metrics,
     number: int,
     seconds: float,
+    snapshot_is_due: bool,
+    checkpoint_is_due: bool,
 ) -> None:
     """Start saving what is due after the step ``number``: first the snapshot, then the checkpoint."""
-    intervals, total = ready.config.train, ready.config.train.num_steps
-    snapshot_is_due = snapshots is not None and _is_due(intervals.snapshot_every_steps, number, total)
-    checkpoint_is_due = _is_due(intervals.checkpoint_every_steps, number, total)
-    if snapshot_is_due or checkpoint_is_due:
-        # Never save what is lost already over what is not.
-        for name, value in jax.device_get(metrics).items():
-            _check_finite(name, float(value), number)
     if snapshots and snapshot_is_due:
         run.snapshot(ready, snapshots, state, number)
     if checkpoint_is_due:
@@ -235,11 +250,3 @@ def _validation_hook(ready: run.Run, source: sources.RecordSource | None) -> Hoo
         return scalars, {}
 
     return Hook(config.train.validate_every_steps, call)
-
-
-def _check_finite(name: str, value: float, number: int) -> None:
-    if not np.isfinite(value):
-        raise DfjaxError(
-            f"the {name} is {value} at or before step {number}: the parameters are lost, the checkpoints "
-            "before it are not. Lower --config.optim.learning_rate or --config.optim.clip_norm in another --workdir"
-        )

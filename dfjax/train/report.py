@@ -48,20 +48,24 @@ class JsonLines(metric_writers.MetricWriter):
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Drop the lines of ``metrics.jsonl`` past ``step``, which a resumed run will write again."""
+    """Drop the lines of a file of steps past ``step``, which a resumed run will write again."""
     if not path.exists():
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
+                kept.append(line)
         except (ValueError, KeyError, TypeError):
             # A line that was cut by a kill.
             continue
-    # By rename, so that a kill leaves the old file or the new one.
+    replace(path, kept)
+
+
+def replace(path: Path, lines: list[str]) -> None:
+    """Write a file anew, by rename: a kill leaves the old one or the new one."""
     part = path.with_name(path.name + ".part")
-    part.write_text("".join(kept), encoding="utf-8")
+    part.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     part.replace(path)
 
 
@@ -88,14 +92,14 @@ class Progress:
         """Seconds spent in training, over all resumes."""
         return self._before + time.monotonic() - self._started
 
-    def note(self, metrics: dict[str, Any]) -> None:
-        """Keep a step's metrics (on the device) for the next line."""
-        self._since.append(metrics)
+    def note(self, scalars: list[dict[str, float]]) -> None:
+        """Keep the scalars of steps, in order, for the next line."""
+        self._since += scalars
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Means over the steps since the last call, which is logged. Waits for the device."""
-        values = jax.device_get(self._since)
-        means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+        """Means over the steps since the last call, which is logged; of a skipped step only what is finite counts."""
+        values = self._since
+        means = {name: _mean([v[name] for v in values]) for name in values[0]}
         now = time.monotonic()
         step_seconds = (now - self._lap) / len(values)
         self._lap, self._since = now, []
@@ -126,6 +130,12 @@ class Progress:
         before = time.monotonic()
         yield
         self._lap += time.monotonic() - before
+
+
+def _mean(values: list[float]) -> float:
+    """Of those that are finite; NaN if there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan
 
 
 def time_words(seconds: float) -> str:

@@ -44,7 +44,7 @@ def test_a_hook_is_called_when_due_and_after_the_last_step(data, tmp_path):
 def test_a_lost_state_stops_the_run_with_advice_and_is_not_saved(data, tmp_path):
     values = VALUES | data | {"optim.learning_rate": 1e30, "optim.clip_norm": 0.0, "train.checkpoint_every_steps": 1}
     with pytest.raises(
-        DfjaxError, match=r"the param_norm is inf at or before step \d: .*--config\.optim\.learning_rate"
+        DfjaxError, match=r"norm of the parameters is inf after step \d: .*--config\.optim\.learning_rate"
     ):
         loop.train(small.config(values), tmp_path)
     assert Workdir(tmp_path).steps() == []
