@@ -6,6 +6,7 @@ Kills real training runs and compares what they end in with undisturbed ones. RE
 import argparse
 import json
 import logging
+import os
 import pathlib
 import signal
 import subprocess
@@ -76,6 +77,8 @@ def _options() -> argparse.Namespace:
     for given, known in ((options.kinds, plan.KINDS), (options.instants, plan.INSTANTS)):
         if unknown := sorted(set(given) - set(known)):
             parser.error(f"{', '.join(unknown)}: choose from {', '.join(known)}")
+    if plan.DISK in options.kinds and os.geteuid():
+        parser.error("a full disk is a file system of its own, which only root can mount: leave disk out of --kinds")
     return options
 
 

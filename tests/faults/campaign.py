@@ -1,14 +1,17 @@
 """Runs of a plan are played: fault by fault, each after a new start, then to the end, which is compared."""
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
 import shutil
+import subprocess
 import threading
+from collections.abc import Iterator
 
 from tests.data import tiny
 from tests.faults import compare, processes, record, strike
-from tests.faults.plan import Run
+from tests.faults.plan import DISK, Run
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +57,17 @@ class Campaign:
         wanted = self.undisturbed(run.processes)
         folder = self.folder / f"run_{run.seed}_{run.number}"
         shutil.rmtree(folder, ignore_errors=True)
+        with _disk(folder / "disk", is_small=any(fault.kind == DISK for fault in run.faults)) as disk:
+            lines = self._play(run, folder, disk / "run", wanted)
+        if all(line.outcome == record.EQUAL and not line.wrong for line in lines):
+            shutil.rmtree(folder)
+        return lines
+
+    def _play(self, run: Run, folder: pathlib.Path, workdir: pathlib.Path, wanted: compare.State) -> list[record.Line]:
         struck: list[_Struck] = []
         outcome, apart = "", compare.Difference((), 0.0)
         for index, fault in enumerate(run.faults):
-            with self._start(run.processes, folder / "run", folder / f"start_{index}") as started:
+            with self._start(run.processes, workdir, folder / f"start_{index}") as started:
                 seen = strike.strike(started, fault, self._lengths)
                 failed = _failed(started, fault.rank) if seen is None else ""
             if failed:
@@ -69,16 +79,14 @@ class Campaign:
                 _log.info(
                     "run %d (%d processes): %s in %s, %s", run.number, run.processes, fault.kind, seen.instant, seen
                 )
-        if not outcome and (failed := self._finish(run.processes, folder / "run", folder / "last_start")):
+        if not outcome and (failed := self._finish(run.processes, workdir, folder / "last_start")):
             outcome = record.FAILED
             _log.error("run %d, last start failed: %s", run.number, failed)
         if not outcome:
             with self._alone:
-                apart = compare.difference(wanted, compare.read(folder / "run"))
+                apart = compare.difference(wanted, compare.read(workdir))
             outcome = record.DIFFERS if apart.names else record.EQUAL
             _log.info("run %d: %s %s", run.number, outcome, ", ".join(apart.names[:5]))
-        if outcome == record.EQUAL and not any(one.seen.wrong for one in struck):
-            shutil.rmtree(folder)
         return self._lines(run, struck, outcome, apart.largest)
 
     def _lines(self, run: Run, struck: list[_Struck], outcome: str, largest: float) -> list[record.Line]:
@@ -126,3 +134,17 @@ def _failed(started: processes.Processes, rank: int) -> str:
     if all(status == 0 for status in statuses):
         return ""
     return f"statuses {statuses}, logs in {started.folder}; process {rank}: {started.words(rank)[-500:]}"
+
+
+@contextlib.contextmanager
+def _disk(folder: pathlib.Path, *, is_small: bool) -> Iterator[pathlib.Path]:
+    """A new folder; a small one is a file system of its own, which only root can make."""
+    folder.mkdir(parents=True)
+    if not is_small:
+        yield folder
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "dfjax-faults", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

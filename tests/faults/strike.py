@@ -1,16 +1,33 @@
 """A fault is done to running processes at its instant, and what was seen of it."""
 
+import contextlib
 import dataclasses
 import os
+import pathlib
 import re
+import resource
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from tests.faults.plan import COMPILATION, END, EVALUATION, KILL, SAVE, START_UP, STEP, STOP, TERM, Fault
+from tests.faults.plan import (
+    COMPILATION,
+    DISK,
+    END,
+    EVALUATION,
+    KILL,
+    SAVE,
+    START_UP,
+    STEP,
+    STOP,
+    TERM,
+    WRITES,
+    Fault,
+)
 from tests.faults.processes import Mark, Processes
 
-PREEMPTED = 42
+FAILED, PREEMPTED = 1, 42
 # From SIGTERM to the end of all processes; from SIGSTOP of one to the end of the others, which name it.
 TERM_SECONDS = 30.0
 LOST_SECONDS, START_SECONDS = 15, 90
@@ -18,6 +35,9 @@ OVERRIDES = (f"hosts.lost_seconds={LOST_SECONDS}", f"hosts.start_seconds={START_
 # What a process may take to notice that its time is up, and to say so, on a machine with much to do.
 _SLACK_SECONDS = 15.0
 _LONGEST_SECONDS = 300.0
+# How long storage fails, and what a file may hold meanwhile where it may not grow: less than a save's arrays need.
+_STORAGE_SECONDS = 4.0
+_MOST_BYTES = 2**15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +89,8 @@ def strike(processes: Processes, fault: Fault, lengths: Lengths) -> Seen | None:
     time.sleep(fault.share * lengths.of(len(processes.all), fault.instant))
     if target.poll() is not None:
         return None
-    return {KILL: _kill, STOP: _stop, TERM: _term}[fault.kind](processes, fault)
+    kinds = {KILL: _kill, STOP: _stop, TERM: _term, DISK: _fail_storage, WRITES: _fail_storage}
+    return kinds[fault.kind](processes, fault)
 
 
 def _reached(processes: Processes, fault: Fault) -> Callable[[], bool]:
@@ -139,3 +160,52 @@ def _stop(processes: Processes, fault: Fault) -> Seen | None:
     named = re.compile(rf"process {fault.rank}\b(?! of)")
     wrong = "" if all(named.search(processes.words(rank)) for rank in others) else "not named by all"
     return dataclasses.replace(seen, statuses=statuses, seconds=seconds, wrong=wrong if in_time else "others waited on")
+
+
+def _fail_storage(processes: Processes, fault: Fault) -> Seen:
+    """Storage fails for a while. The run rides that out and saves later, or ends in words."""
+    seen, since = _look(processes, fault.rank), time.monotonic()
+    pid = processes.all[fault.rank].pid
+    with _full(processes.workdir.parent) if fault.kind == DISK else _short_files(pid):
+        time.sleep(_STORAGE_SECONDS * fault.share)
+        before = _saved(processes)
+    goes_on = processes.wait_until(lambda: _saved(processes) - before != set(), _LONGEST_SECONDS)
+    statuses = tuple(processes.statuses())
+    wrong = ""
+    for rank, status in enumerate(statuses):
+        if status not in (None, 0) and (status != FAILED or "Traceback" in processes.words(rank)):
+            wrong = "ended without words"
+    if not goes_on and None in statuses:
+        wrong = "saved no more"
+    return dataclasses.replace(seen, statuses=statuses, seconds=time.monotonic() - since, wrong=wrong)
+
+
+def _saved(processes: Processes) -> set[str]:
+    return {path.name for path in (processes.workdir / "checkpoints").glob("step_*") if path.name[5:].isdigit()}
+
+
+@contextlib.contextmanager
+def _full(disk: pathlib.Path) -> Iterator[None]:
+    """A file takes all that is free."""
+    filler = disk / "filler"
+    try:
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free)
+            file.seek(0, os.SEEK_END)
+            while True:
+                file.write(b"x" * 512)
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextlib.contextmanager
+def _short_files(pid: int) -> Iterator[None]:
+    """Files of a process, its log apart, may not grow."""
+    usual = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (_MOST_BYTES, usual[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, usual)
