@@ -46,6 +46,7 @@ class Campaign:
         with self._alone:
             if count not in self._undisturbed:
                 folder = self.folder / f"undisturbed_{count}"
+                shutil.rmtree(folder, ignore_errors=True)
                 workdir = folder / "run"
                 if fault := self._finish(count, workdir, folder / "start"):
                     raise RuntimeError(f"the undisturbed run of {count} processes failed: {fault}")
