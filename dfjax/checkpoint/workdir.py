@@ -1,7 +1,9 @@
 """The work directory of one run: where its files are, and what state it is in."""
 
+import contextlib
 import dataclasses
 import enum
+import shutil
 from pathlib import Path
 
 from dfjax import config as config_lib
@@ -82,6 +84,14 @@ class Workdir:
     def _names(self) -> set[str]:
         """What is here, besides signs of life, which come before anything else."""
         return {entry.name for entry in self.path.iterdir()} - {self.heartbeats.name}
+
+    def discard_unused(self) -> None:
+        """Take the folder away if it holds nothing but signs of life: of a run that was refused before it began."""
+        if self.path.is_dir() and not self._names():
+            shutil.rmtree(self.heartbeats, ignore_errors=True)
+            # Not by force: somebody may have put something there meanwhile.
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
     def inspect(self) -> tuple[Found, str]:
         """What is here, and a sentence on it that says what to do."""

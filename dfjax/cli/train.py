@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 
 from dfjax.cli import app
+from dfjax.core.errors import DfjaxError
 
 _CONFIG = app.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of this one run", required=True)
@@ -34,12 +35,18 @@ def main(rest: list[str]) -> None:
     room = Workdir(Path(_WORKDIR.value))
     # Before there are any signs of life in what may be somebody else's folder.
     room.check()
+    is_new = not room.path.exists()
     flags = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    with hosts.joined(room.heartbeats, config.hosts, *flags, find=_DISTRIBUTED.value == "auto") as request:
-        app.quiet_unless_first()
-        from dfjax.train import loop
+    try:
+        with hosts.joined(room.heartbeats, config.hosts, *flags, find=_DISTRIBUTED.value == "auto") as request:
+            app.quiet_unless_first()
+            from dfjax.train import loop
 
-        loop.train(config, room.path, hooks=(_sample_hook,), profile=_PROFILE.value, request=request)
+            loop.train(config, room.path, hooks=(_sample_hook,), profile=_PROFILE.value, request=request)
+    except DfjaxError:
+        if is_new:
+            room.discard_unused()
+        raise
 
 
 def _sample_hook(run):
