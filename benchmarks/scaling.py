@@ -41,6 +41,8 @@ from dfjax.train import state as state_lib
 from dfjax.train import step
 
 PARTS = ("depth", "width", "devices", "state")
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
+_ROUNDS = flags.DEFINE_integer("rounds", 10, "times that each size takes its turn")
 _PARTS = flags.DEFINE_list("parts", list(PARTS), "what to measure")
 _DEPTHS = flags.DEFINE_list("depths", ["12", "24", "48"], "layers")
 _WIDTHS = flags.DEFINE_list("widths", ["96", "192", "384"], "channels; heads stay as wide as the recipe's")
@@ -108,11 +110,36 @@ def compiled(
     return rows, [built[number].compiled for number in numbers]
 
 
+def make_step(config: config_lib.Config, compiled: jax.stages.Compiled) -> Callable[[], jax.Array]:
+    """A function that runs one training step that was compiled for this machine."""
+    parts = build.parts(config, jax.devices())
+    state = state_lib.create(parts.denoiser, parts.optimizer, parts.mesh, config.train.seed)
+    split = mesh_lib.batch_sharding(parts.mesh)
+    with synthetic.batches(step.batch_shapes(config), config.train.seed, config.text.vocab_size, split) as batches:
+        batch = next(batches).arrays
+
+    def run() -> jax.Array:
+        nonlocal state
+        state, metrics = compiled(state, batch)
+        return metrics["loss"]
+
+    return run
+
+
+def seconds_of(function) -> float:
+    """Of one call, over a few."""
+    started = time.perf_counter()
+    for _ in range(_REPEATS):
+        result = function()
+    jax.block_until_ready(result)
+    return (time.perf_counter() - started) / _REPEATS
+
+
 def stepped(configs: Sequence[config_lib.Config], programs: Sequence[jax.stages.Compiled]) -> list[Row]:
     """The time of each config's step, of which this machine has the program."""
     runs = [make_step(config, program) for config, program in zip(configs, programs, strict=True)]
     jax.block_until_ready([run() for run in runs])
-    seconds = in_turn([functools.partial(seconds_of, run) for run in runs], flags.FLAGS.rounds)
+    seconds = in_turn([functools.partial(seconds_of, run) for run in runs], _ROUNDS.value)
     return medians("step", seconds, seconds)
 
 
@@ -134,7 +161,7 @@ def over_devices(counts: Sequence[int]) -> list[Row]:
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(_server(count)) for count in counts]
         sizes = [_answer(server) for server in servers]
-        seconds = in_turn([functools.partial(_ask, server) for server in servers], flags.FLAGS.rounds)
+        seconds = in_turn([functools.partial(_ask, server) for server in servers], _ROUNDS.value)
     rows = zip(counts, medians("step", seconds, seconds), sizes, strict=True)
     return [{"devices": count} | row | size for count, row, size in rows]
 
@@ -205,31 +232,6 @@ def measure() -> dict[str, list[Row]]:
         "state": lambda: over_slices(large),
     }
     return {name: parts[name]() for name in _PARTS.value}
-
-
-def make_step(config: config_lib.Config, compiled: jax.stages.Compiled) -> Callable[[], jax.Array]:
-    """A function that runs one training step that was compiled for this machine."""
-    parts = build.parts(config, jax.devices())
-    state = state_lib.create(parts.denoiser, parts.optimizer, parts.mesh, config.train.seed)
-    split = mesh_lib.batch_sharding(parts.mesh)
-    with synthetic.batches(step.batch_shapes(config), config.train.seed, config.text.vocab_size, split) as batches:
-        batch = next(batches).arrays
-
-    def run() -> jax.Array:
-        nonlocal state
-        state, metrics = compiled(state, batch)
-        return metrics["loss"]
-
-    return run
-
-
-def seconds_of(function) -> float:
-    """Of one call, over a few."""
-    started = time.perf_counter()
-    for _ in range(_REPEATS):
-        result = function()
-    jax.block_until_ready(result)
-    return (time.perf_counter() - started) / _REPEATS
 
 
 def main(_: list[str]) -> None:
