@@ -223,6 +223,20 @@ class Train:
         low=1,
         resume=True,
     )
+    max_skipped_steps: int = _key(
+        10,
+        "steps in a row that are skipped, since loss or gradients are not finite, before the run ends",
+        low=1,
+        resume=True,
+    )
+    spike_factor: float = _key(
+        0.0,
+        "a loss of so many times the median of those before it makes the run go back to its last checkpoint and pass "
+        "over the records in between; 0: never",
+        low=0,
+    )
+    spike_window: int = _key(100, "losses in that median; there is no spike before there are so many", low=2)
+    spike_rollbacks: int = _key(5, "how often a run may go back before it ends", low=0, resume=True)
     keep_last: int = _key(2, "newest checkpoints to keep", low=1, resume=True)
     keep_every_steps: int = _key(0, "also keep each checkpoint at a multiple of this; 0: none", low=0, resume=True)
 

@@ -19,12 +19,6 @@ class Snapshots(Store):
     def __init__(self, folder: Path, *, write: bool = False):
         super().__init__(folder, write=write)
 
-    def forget_after(self, step: int) -> None:
-        """Delete snapshots past ``step``, from which a run goes on: it makes them again. Every process calls this."""
-        for later in self.steps():
-            if later > step:
-                self.delete(later)
-
     def lengths(self, step: int) -> dict[float, Any]:
         """Shapes and types of the parameters, by length."""
         return {float(name): tree for name, tree in self.array_shapes(step, AVERAGES).items()}

@@ -50,7 +50,8 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _VERSIONED}
 
 
-# What else than arrays a step says of itself, and its types.
+# What else than arrays a step says of itself, and its types: a class, those of a list's members, or of an object's.
+_NUMBER = (int, float)
 _META: dict[str, Any] = {
     "config": dict,
     "versions": dict,
@@ -58,8 +59,9 @@ _META: dict[str, Any] = {
     "attempt": int,
     "position": int,
     "devices": int,
-    "train_seconds": (int, float),
-    "residual": (int, float),
+    "train_seconds": _NUMBER,
+    "residual": _NUMBER,
+    "health": {"losses": [_NUMBER], "skipped": int, "skipped_in_a_row": int, "rollbacks": [dict]},
 }
 _SHOWN = 3
 # A run that was killed may take a while to be gone.
@@ -70,6 +72,14 @@ def _listed(faults: list[checksums.Fault]) -> str:
     """The first few faults, and how many more there are."""
     more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     return ", ".join(f"{fault.file} is {fault.what}" for fault in faults[:_SHOWN]) + more
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and all(name in value and _is(value[name], each) for name, each in kind.items())
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is(each, kind[0]) for each in value)
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _unwritable(what: str, folder: Path, error: Exception) -> SaveError:
@@ -201,6 +211,12 @@ class Store(abc.ABC):
         self._manager.delete(step)
         self._clear(_DELETED)
 
+    def forget_after(self, step: int) -> None:
+        """Delete what is past ``step``, from which a run goes on: it makes it again. Every process calls this."""
+        for later in self.steps():
+            if later > step:
+                self.delete(later)
+
     def verify(self, step: int) -> list[checksums.Fault] | None:
         """Every file of a step that is not as it was saved; None for a step that never had checksums."""
         return self._faults(step, ())
@@ -220,7 +236,7 @@ class Store(abc.ABC):
         """What is said of a step. Raises CheckpointError if it is damaged, or a word is of another type than ours."""
         meta = self._json(step, "meta")
         for key, kind in _META.items():
-            if key in meta and (not isinstance(meta[key], kind) or isinstance(meta[key], bool)):
+            if key in meta and not _is(meta[key], kind):
                 raise self._damaged(step, f"meta: {key!r} is of another type")
         return meta
 

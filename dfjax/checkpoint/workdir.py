@@ -52,6 +52,16 @@ class Workdir:
         return self.path / "metrics.jsonl"
 
     @property
+    def skipped_steps(self) -> Path:
+        """Steps that changed nothing, since a number was not finite."""
+        return self.path / "skipped_steps.jsonl"
+
+    @property
+    def rollbacks(self) -> Path:
+        """Spikes of the loss after which the run went back to a checkpoint."""
+        return self.path / "rollbacks.jsonl"
+
+    @property
     def bad_records(self) -> Path:
         return self.path / "bad_records.jsonl"
 

@@ -56,7 +56,7 @@ def _sample_hook(run):
 
     from dfjax.core import images
     from dfjax.sample import generate, restore
-    from dfjax.train.loop import Hook
+    from dfjax.train.hooks import Hook
 
     settings = run.config.sample
     if run.config.text.features or run.config.data.latent_channels:

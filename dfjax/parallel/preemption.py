@@ -46,7 +46,7 @@ class Preemption:
         self._agreeing: threading.Thread | None = None
         self._closed = threading.Event()
         self._has_begun = self._is_over = False
-        self._step = 0
+        self._step = self._again = 0
         self._stop_at: int | None = None
 
     def listen(self) -> None:
@@ -89,8 +89,13 @@ class Preemption:
         """Whether to save after ``step`` and to end. Every process calls this after each step."""
         # Waits while an agreement is being made, so that no process passes the step that comes of it.
         with self._lock:
-            self._step = step
+            self._step = step = step + self._again
             return self._stop_at is not None and step >= self._stop_at
+
+    def went_back(self, steps: int) -> None:
+        """The run takes its last ``steps`` steps again: an agreed step comes no later for that."""
+        with self._lock:
+            self._again += steps
 
     def close(self, seconds: float) -> None:
         """The run is at its end: a request changes nothing any more. Waits up to ``seconds`` for the other processes.
@@ -150,7 +155,7 @@ class Preemption:
                 store.key_value_set(f"{_PLACES}{jax.process_index()}", str(self._step))
                 store.wait_at_barrier("dfjax/preemption", int(1000 * self._seconds) + 1000)
                 self._stop_at = max(int(step) for _, step in store.key_value_dir_get(_PLACES)) + 1
-            _log.info("all processes save and end after step %d", self._stop_at)
+            _log.info("all processes save and end after step %d", self._stop_at - self._again)
         except jax.errors.JaxRuntimeError as error:
             # Somebody is missing or gone, which the watch tells.
             _log.debug("no agreement on a step to end at", exc_info=error)

@@ -1,15 +1,13 @@
 """The training loop."""
 
 import contextlib
-import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from clu import metric_writers, periodic_actions
 
 from dfjax import config as config_lib
@@ -17,39 +15,26 @@ from dfjax.checkpoint import retry
 from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Found, Workdir
-from dfjax.core import storage
-from dfjax.core.errors import DfjaxError, Preempted
-from dfjax.data import pipeline, sources, synthetic
+from dfjax.core.errors import Preempted
+from dfjax.data import pipeline, synthetic
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import heartbeats
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.parallel.preemption import Preemption
-from dfjax.train import report, run, speed, step, validation
+from dfjax.train import hooks as hooks_lib
+from dfjax.train import report, rollback, run, speed, step
+from dfjax.train.hooks import Hook, HookMaker
 from dfjax.train.pace import Pace
-from dfjax.train.state import TrainState
+from dfjax.train.saving import Savers
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Hook:
-    """Something done every so many steps (0: never) and after the last one.
-
-    ``call(state, step)`` returns scalars by name, and pictures by name: uint8 [n, height, width, 3].
-    """
-
-    every_steps: int
-    call: Callable[[TrainState, int], tuple[dict[str, float], dict[str, np.ndarray]]]
-
-
-HookMaker = Callable[[run.Run], Hook]
 
 
 def train(
     config: config_lib.Config,
     workdir: Path | str,
     *,
-    hooks: tuple[HookMaker, ...] = (),
+    hooks: Sequence[HookMaker] = (),
     profile: bool = False,
     request: Preemption | None = None,
 ) -> int:
@@ -82,72 +67,68 @@ def train(
         snapshots = stack.enter_context(Snapshots(room.snapshots, write=True)) if config.optim.ema_stds else None
         if snapshots:
             snapshots.forget_after(ready.start)
-        if jax.process_index() == 0:
-            report.forget_after(room.metrics, ready.start)
-        writer = report.writer(room)
-        try:
-            made = (_validation_hook(ready, parts.validation_source), *(make(ready) for make in hooks))
-            _steps(ready, checkpoints, snapshots, writer, made, profile, request or Preemption())
-        finally:
-            writer.close()
+        savers = Savers(
+            retry.Saver(checkpoints, config.train.save_tries),
+            retry.Saver(snapshots, config.train.save_tries) if snapshots else None,
+        )
+        made = (hooks_lib.validate(ready, parts.validation_source), *(make(ready) for make in hooks))
+        request = request or Preemption()
+        going: run.Run | None = ready
+        while going:
+            going = _steps(going, savers, made, profile, request)
     return total
 
 
-def _steps(
-    ready: run.Run,
-    checkpoints: Checkpoints,
-    snapshots: Snapshots | None,
-    writer: metric_writers.MetricWriter,
-    hooks,
-    profile: bool,
-    request: Preemption,
-) -> None:
-    """All steps from ``ready.start``, with what is due after each."""
+def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool, request: Preemption) -> run.Run | None:
+    """All steps from ``ready.start``, with what is due after each. Where it has to go back: the run to go on with."""
     config, total = ready.config, ready.config.train.num_steps
     state, ledger = ready.state, ready.ledger
     batches = _batches(ready)
-    saver = retry.Saver(checkpoints, config.train.save_tries)
-    snapshot_saver = retry.Saver(snapshots, config.train.save_tries) if snapshots else None
-    actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
-    with batches:
+    with batches, contextlib.closing(_writer(ready)) as writer:
+        actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
         heartbeats.note("reading the first records", ready.start, slow=True)
         first = next(batches)
         use = speed.of(config, state.params)
-        train_step, compile_seconds = _compile(ready, first.arrays)
-        writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
+        if ready.take is None:
+            ready.take, compile_seconds = _compile(ready, first.arrays)
+            writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
+            request.begin(ready.start)
         progress = report.Progress(total, config.train.batch_size, ready.seconds, use)
         pace = Pace(config.hosts.slow_step)
-        request.begin(ready.start)
         for number in range(ready.start + 1, total + 1):
             heartbeats.note("reading records", number - 1)
             batch = first if number == ready.start + 1 else next(batches)
             heartbeats.note("stepping", number - 1)
-            state, metrics = train_step(state, batch.arrays)
-            progress.note(metrics)
+            state, metrics = ready.take(state, batch.arrays)
+            ready.health.note(number, metrics)
             if (slow := pace.started(number, metrics)) and config.hosts.leave_when_slow:
                 request.ask(slow)
             is_last = number == total or request.reached(number)
             ledger.note(number, batch.bad, batch.cut_captions)
             for action in actions:
                 action(number)
-            if number % config.train.log_every_steps == 0 or is_last:
-                ledger.share()
-                counted = {
-                    "data/bad_records": float(len(ledger)),
-                    "data/cut_captions": float(ledger.cut_captions),
-                    "train/slow_steps": float(pace.slow_steps),
-                }
-                scalars = progress.scalars(number)
-                writer.write_scalars(number, scalars | counted)
-                _check_finite("loss", scalars["train/loss"], number)
-                if ready.source:
-                    visited = min(number * config.train.batch_size, len(ready.source))
-                    ledger.check(config.data.max_bad_share, visited)
-            _save(ready, saver, snapshot_saver, state, metrics, number, progress.seconds, is_last)
+            log_is_due = is_last or number % config.train.log_every_steps == 0
+            due = savers.due(config.train, number, is_last)
+            if log_is_due or any(due):
+                # Before anything is saved: a checkpoint holds no step that was not looked at.
+                scalars, spike = ready.health.look(ready.rows)
+                progress.note(scalars)
+                if spike:
+                    del state
+                    ledger.share()
+                    heartbeats.note("going back", number, slow=True)
+                    before = rollback.go_back(ready, savers, spike, progress.seconds)
+                    if is_last and number < total:
+                        raise Preempted(f"told to end: the same command goes on from step {before.start} of {total}")
+                    request.went_back(number - before.start)
+                    return before
+            if log_is_due:
+                _log_scalars(ready, writer, progress, pace, number)
+            savers.save(ready, state, number, progress.seconds, *due)
             if is_last and number < total:
                 break
             with progress.paused():
-                _call_hooks(hooks, state, number, total, writer)
+                hooks_lib.call(hooks, state, number, total, writer)
             pace.rest()
         if ledger.cut_captions:
             _log.warning(
@@ -156,19 +137,44 @@ def _steps(
                 config.text.max_tokens,
             )
         heartbeats.note("waiting for the last save", number, slow=True)
-        saver.finish(number, lambda: run.save(ready, checkpoints, state, number, progress.seconds))
+        savers.finish(ready, state, number, progress.seconds)
         writer.flush()
     if number < total:
         raise Preempted(f"told to end: step {number} of {total} is saved, and the same command goes on from there")
     _log.info("trained %d steps in %s", total, report.time_words(progress.seconds))
+    return None
+
+
+def _log_scalars(ready: run.Run, writer, progress: report.Progress, pace: Pace, number: int) -> None:
+    """A line in the log and a point of each curve; ends a run that meets too many bad records."""
+    config, ledger = ready.config, ready.ledger
+    ledger.share()
+    counted = {
+        "data/bad_records": float(len(ledger)),
+        "data/cut_captions": float(ledger.cut_captions),
+        "train/slow_steps": float(pace.slow_steps),
+    }
+    writer.write_scalars(number, progress.scalars(number) | counted | ready.health.scalars())
+    if ready.source:
+        ledger.check(config.data.max_bad_share, min(ready.position_after(number), len(ready.source)))
+
+
+def _writer(ready: run.Run) -> metric_writers.MetricWriter:
+    """Writers of scalars, once what was written past the run's first step is forgotten."""
+    if jax.process_index() == 0:
+        report.forget_after(ready.room.metrics, ready.start)
+        report.forget_after(ready.room.skipped_steps, ready.start)
+    rollback.write(ready)
+    return report.writer(ready.room)
 
 
 def _batches(ready: run.Run):
     """The batches from the run's first step on, read ahead; to be closed."""
     config, sharding = ready.config, mesh_lib.batch_sharding(ready.mesh)
     if ready.source is None:
+        first = ready.position // config.train.batch_size
         return synthetic.batches(
-            step.batch_shapes(config), config.train.seed, ready.tokenizer.vocab_size, sharding, start=ready.start
+            step.batch_shapes(config), config.train.seed, ready.tokenizer.vocab_size, sharding, start=first
         )
     return pipeline.training_batches(
         ready.source,
@@ -177,42 +183,8 @@ def _batches(ready: run.Run):
         seed=config.train.seed,
         batch_size=config.train.batch_size,
         sharding=sharding,
-        position=ready.start * config.train.batch_size,
+        position=ready.position,
     )
-
-
-def _save(
-    ready: run.Run,
-    checkpoints: retry.Saver,
-    snapshots: retry.Saver | None,
-    state: TrainState,
-    metrics: step.Metrics,
-    number: int,
-    seconds: float,
-    is_last: bool,
-) -> None:
-    """Start saving what is due after the step ``number``, or again: first the snapshot, then the checkpoint."""
-    intervals, total = ready.config.train, ready.config.train.num_steps
-    snapshot_is_due = snapshots is not None and (
-        _is_due(intervals.snapshot_every_steps, number, total) or snapshots.is_due_again()
-    )
-    checkpoint_is_due = (
-        is_last or _is_due(intervals.checkpoint_every_steps, number, total) or checkpoints.is_due_again()
-    )
-    if snapshot_is_due or checkpoint_is_due:
-        heartbeats.note("saving", number, slow=True)
-        # Never save what is lost already over what is not.
-        for name, value in jax.device_get(metrics).items():
-            _check_finite(name, float(value), number)
-    if snapshots and snapshot_is_due:
-        snapshots.save(lambda: run.snapshot(ready, snapshots.store, state, number))
-    if checkpoint_is_due:
-        # A snapshot is whole before the checkpoint is: a run that goes on from there does not pass its step again.
-        if snapshots and number == total:
-            snapshots.finish(number, lambda: run.snapshot(ready, snapshots.store, state, number))
-        elif snapshots:
-            snapshots.settle()
-        checkpoints.save(lambda: run.save(ready, checkpoints.store, state, number, seconds))
 
 
 def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
@@ -241,61 +213,3 @@ def _actions(
             )
         )
     return actions
-
-
-def _is_due(every_steps: int, number: int, total: int) -> bool:
-    """Every so many steps (0: never) and after the last one."""
-    return number == total or bool(every_steps and number % every_steps == 0)
-
-
-def _call_hooks(hooks, state: TrainState, number: int, total: int, writer: metric_writers.MetricWriter) -> None:
-    for hook in hooks:
-        if _is_due(hook.every_steps, number, total):
-            heartbeats.note("evaluating", number, slow=True)
-            try:
-                scalars, pictures = hook.call(state, number)
-            except OSError as error:
-                if not (fault := storage.fault(error)):
-                    raise
-                _log.warning("what comes after step %d is left out this time: %s", number, fault)
-                continue
-            if scalars:
-                writer.write_scalars(number, scalars)
-            if pictures:
-                writer.write_images(number, pictures)
-
-
-def _validation_hook(ready: run.Run, source: sources.RecordSource | None) -> Hook:
-    """Validation loss of the averaged weights; nothing where no validation split is named."""
-    config = ready.config
-    if source is None:
-        return Hook(0, lambda state, number: ({}, {}))
-    shards = mesh_lib.batch_shards(ready.mesh)
-    size = -(-min(len(source), config.train.validation_examples, config.train.batch_size) // shards) * shards
-    batches = []
-    for batch in pipeline.fixed_batches(
-        source,
-        ready.tokenizer,
-        config.data,
-        batch_size=size,
-        limit=config.train.validation_examples,
-        sharding=mesh_lib.batch_sharding(ready.mesh),
-    ):
-        ready.ledger.note(0, batch.bad)
-        batches.append(batch.arrays)
-    validate = validation.make(ready.denoiser, config, ready.mesh)
-
-    def call(state: TrainState, number: int):
-        scalars = validate(state.ema, batches)
-        _log.info("step %d  validation loss %.4f", number, scalars["validation/loss"])
-        return scalars, {}
-
-    return Hook(config.train.validate_every_steps, call)
-
-
-def _check_finite(name: str, value: float, number: int) -> None:
-    if not np.isfinite(value):
-        raise DfjaxError(
-            f"the {name} is {value} at or before step {number}: the parameters are lost, the checkpoints "
-            "before it are not. Lower --config.optim.learning_rate or --config.optim.clip_norm in another --workdir"
-        )

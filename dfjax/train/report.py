@@ -20,34 +20,26 @@ from dfjax.train.speed import Speed
 _log = logging.getLogger(__name__)
 
 
-class JsonLines(metric_writers.MetricWriter):
-    """Scalars as lines ``{"step", "time", name: value, ...}`` of a file; other kinds are left to TensorBoard."""
+class Lines:
+    """Lines of JSON that are added to a file. What the storage does not take is kept, and comes before the next."""
 
     def __init__(self, path: Path):
-        self._path, self._file = path, path.open("ab", buffering=0)
-        self._left, self._is_told = b"", False
+        """The file is made with its first line."""
+        self._path, self._left, self._is_told = path, b"", False
 
-    def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
-        """Write a line. What the storage does not take is kept, and comes before the next one."""
-        # NaN and infinity are no JSON numbers.
-        values = {k: float(v) if math.isfinite(float(v)) else str(float(v)) for k, v in scalars.items()}
-        self._left += json.dumps({"step": int(step), "time": round(time.time(), 3), **values}).encode() + b"\n"
+    def add(self, line: dict[str, Any]) -> None:
+        self._left += json.dumps(line).encode() + b"\n"
         self.flush()
 
-    def write_summaries(self, *_, **__) -> None: ...
-    def write_images(self, *_, **__) -> None: ...
-    def write_videos(self, *_, **__) -> None: ...
-    def write_audios(self, *_, **__) -> None: ...
-    def write_texts(self, *_, **__) -> None: ...
-    def write_histograms(self, *_, **__) -> None: ...
-    def write_pointcloud(self, *_, **__) -> None: ...
-    def write_hparams(self, *_, **__) -> None: ...
-
     def flush(self) -> None:
+        """Try again to write what is left."""
+        if not self._left:
+            return
         try:
-            while self._left:
-                # On a disk that fills up, less than all: the rest goes on where this ended.
-                self._left = self._left[self._file.write(self._left) :]
+            with self._path.open("ab", buffering=0) as file:
+                while self._left:
+                    # On a disk that fills up, less than all: the rest goes on where this ended.
+                    self._left = self._left[file.write(self._left) :]
         except OSError as error:
             if not (fault := storage.fault(error)):
                 raise
@@ -59,7 +51,33 @@ class JsonLines(metric_writers.MetricWriter):
         self.flush()
         if self._left:
             _log.warning("the last %d bytes of %s could not be written", len(self._left), self._path)
-        self._file.close()
+
+
+class JsonLines(metric_writers.MetricWriter):
+    """Scalars as lines ``{"step", "time", name: value, ...}`` of a file; other kinds are left to TensorBoard."""
+
+    def __init__(self, path: Path):
+        self._lines = Lines(path)
+
+    def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
+        # NaN and infinity are no JSON numbers.
+        values = {k: float(v) if math.isfinite(float(v)) else str(float(v)) for k, v in scalars.items()}
+        self._lines.add({"step": int(step), "time": round(time.time(), 3), **values})
+
+    def write_summaries(self, *_, **__) -> None: ...
+    def write_images(self, *_, **__) -> None: ...
+    def write_videos(self, *_, **__) -> None: ...
+    def write_audios(self, *_, **__) -> None: ...
+    def write_texts(self, *_, **__) -> None: ...
+    def write_histograms(self, *_, **__) -> None: ...
+    def write_pointcloud(self, *_, **__) -> None: ...
+    def write_hparams(self, *_, **__) -> None: ...
+
+    def flush(self) -> None:
+        self._lines.flush()
+
+    def close(self) -> None:
+        self._lines.close()
 
 
 class Summaries(metric_writers.MetricWriter):
@@ -120,7 +138,7 @@ class Summaries(metric_writers.MetricWriter):
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Drop the lines of ``metrics.jsonl`` past ``step``, which a resumed run will write again."""
+    """Drop the lines of a file of steps past ``step``, which a resumed run will write again."""
     if not path.exists():
         return
     kept = []
@@ -158,14 +176,14 @@ class Progress:
         """Seconds spent in training, over all resumes."""
         return self._before + time.monotonic() - self._started
 
-    def note(self, metrics: dict[str, Any]) -> None:
-        """Keep a step's metrics (on the device) for the next line."""
-        self._since.append(metrics)
+    def note(self, scalars: list[dict[str, float]]) -> None:
+        """Keep the scalars of steps, in order, for the next line."""
+        self._since += scalars
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Means over the steps since the last call, which is logged. Waits for the device."""
-        values = jax.device_get(self._since)
-        means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+        """Means over the steps since the last call, which is logged; of a skipped step only what is finite counts."""
+        values = self._since
+        means = {name: _mean([v[name] for v in values]) for name in values[0]}
         now = time.monotonic()
         step_seconds = (now - self._lap) / len(values)
         self._lap, self._since = now, []
@@ -196,6 +214,12 @@ class Progress:
         before = time.monotonic()
         yield
         self._lap += time.monotonic() - before
+
+
+def _mean(values: list[float]) -> float:
+    """Of those that are finite; NaN if there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan
 
 
 def time_words(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from dfjax.parallel import mesh as mesh_lib
 from dfjax.text import tokenizer as tokenizer_lib
 from dfjax.train import optim
 from dfjax.train import state as state_lib
+from dfjax.train.health import Health, Rows
 from dfjax.train.ledger import Ledger
 
 _log = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ _CAPTIONS_FOR_TOKENIZER = 100_000
 class Run:
     """The parts of a run, ``source`` None for synthetic data.
 
-    ``state`` is handed to the step, which is donated it, and must not be used after.
+    ``state`` is handed to the step, which is donated it, and must not be used after. It is that of the step ``start``,
+    where ``position`` records were consumed. ``take`` is the compiled step, once there is one.
     """
 
     config: config_lib.Config
@@ -45,9 +48,24 @@ class Run:
     denoiser: denoiser_lib.Denoiser
     optimizer: optax.GradientTransformation
     state: state_lib.TrainState
-    ledger: Ledger
     start: int
+    position: int
     seconds: float
+    health: Health
+    ledger: Ledger
+    take: Callable | None = None
+
+    def position_after(self, number: int) -> int:
+        """The number of records consumed, or passed over, when the step ``number`` is done."""
+        return self.position + (number - self.start) * self.config.train.batch_size
+
+    def rows(self, number: int) -> Rows:
+        """The records of the step ``number``, on all hosts."""
+        first, size, seed = self.position_after(number - 1), self.config.train.batch_size, self.config.train.seed
+        if (source := self.source) is None:
+            return Rows(first, size, ())
+        places = (pipeline.position_to_index(len(source), seed, p) for p in range(first, first + size))
+        return Rows(first, size, [source.id(place) for place in places])
 
 
 def check_workdir(room: Workdir) -> Found:
@@ -108,14 +126,15 @@ def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints:
     tokenizer = _tokenizer(config, source, checkpoints, step)
     denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config, mesh))
     _write_files(config, room, tokenizer)
-    stds = config.optim.ema_stds
-    if step is None:
-        state, seconds = state_lib.create(denoiser, optimizer, mesh, config.train.seed, stds), 0.0
-    else:
-        state, seconds = _restore(config, checkpoints, step, state_lib.abstract(denoiser, optimizer, mesh, stds))
-    _overview(room, state.params)
-    ledger = Ledger(room.bad_records, step or 0)
-    return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, state, ledger, step or 0, seconds)
+    loaded = _load(config, room, mesh, denoiser, optimizer, checkpoints, step or 0)
+    _overview(room, loaded["state"].params)
+    return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, **loaded)
+
+
+def at(run: Run, checkpoints: Store, step: int) -> Run:
+    """The run as it stood at ``step``: as it was saved, or new for step 0."""
+    loaded = _load(run.config, run.room, run.mesh, run.denoiser, run.optimizer, checkpoints, step)
+    return dataclasses.replace(run, **loaded)
 
 
 def save(run: Run, checkpoints: Store, state: state_lib.TrainState, step: int, seconds: float) -> None:
@@ -124,7 +143,8 @@ def save(run: Run, checkpoints: Store, state: state_lib.TrainState, step: int, s
     meta = {
         "config": run.config.to_dict(),
         "attempt": int(state.attempt),
-        "position": step * run.config.train.batch_size,
+        "position": run.position_after(step),
+        "health": run.health.saved(),
         "train_seconds": seconds,
         "devices": jax.device_count(),
     }
@@ -142,20 +162,40 @@ def _items(state: state_lib.TrainState) -> dict[str, Any]:
     return items | ({AVERAGES: state.averages} if state.averages else {})
 
 
-def _restore(config, checkpoints: Checkpoints, step: int, wanted: state_lib.TrainState):
+def _load(
+    config: config_lib.Config, room: Workdir, mesh: Mesh, denoiser, optimizer, checkpoints: Store, step: int
+) -> dict[str, Any]:
+    """What of a run differs from step to step."""
+    stds, meta = config.optim.ema_stds, checkpoints.meta(step) if step else {}
+    saved = meta.get("health", {})
+    if step:
+        state = _restore(checkpoints, step, meta, state_lib.abstract(denoiser, optimizer, mesh, stds))
+    else:
+        state = state_lib.create(denoiser, optimizer, mesh, config.train.seed, stds)
+    return {
+        "state": state,
+        "start": step,
+        "position": int(meta.get("position", 0)),
+        "seconds": float(meta.get("train_seconds", 0)),
+        "health": Health(config.train, room.skipped_steps, list(trees.named_leaves(state.params)), saved),
+        "ledger": Ledger(room.bad_records, step),
+    }
+
+
+def _restore(checkpoints: Store, step: int, meta: dict[str, Any], wanted: state_lib.TrainState):
     arrays = checkpoints.arrays(step, _items(wanted))
-    meta = checkpoints.meta(step)
     other = {name: (old, new) for name, new in versions().items() if (old := meta["versions"].get(name)) != new}
     if other:
         _log.warning("saved under other versions, so the resumed run may differ in its last bits: %s", other)
+    health = meta.get("health", {})
+    counts: dict[str, int] = {"step": step, "attempt": meta["attempt"]}
+    counts |= {name: health.get(name, 0) for name in ("skipped", "skipped_in_a_row")}
 
-    def scalar(value: int, like: Any) -> jax.Array:
-        return jax.device_put(np.asarray(value, like.dtype), like.sharding)
+    def scalar(name: str) -> jax.Array:
+        like = getattr(wanted, name)
+        return jax.device_put(np.asarray(counts[name], like.dtype), like.sharding)
 
-    state = state_lib.TrainState(
-        step=scalar(step, wanted.step), attempt=scalar(meta["attempt"], wanted.attempt), **arrays
-    )
-    return state, float(meta["train_seconds"])
+    return state_lib.TrainState(**{name: scalar(name) for name in state_lib.COUNTS} | arrays)
 
 
 def _tokenizer(config, source, checkpoints: Checkpoints, step: int | None) -> tokenizer_lib.Tokenizer:

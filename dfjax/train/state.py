@@ -14,11 +14,16 @@ from dfjax.core import rng
 from dfjax.models.denoiser import Denoiser
 from dfjax.parallel import rules
 
+# The int32 scalars of a state.
+COUNTS = ("step", "attempt", "skipped", "skipped_in_a_row")
+
 
 @struct.dataclass
 class TrainState:
     """Step and attempt (int32 scalars), parameters, their averages, and the optimizer's state.
 
+    ``skipped`` (int32) counts the steps that changed nothing, since a number was not finite, ``skipped_in_a_row``
+    those at the end; so parameters were updated ``step - skipped`` times.
     ``ema`` is the warmed-up moving average; ``averages`` has a power-function average for each of optim.ema_stds,
     under the length's name, such as "0.05".
     """
@@ -29,6 +34,8 @@ class TrainState:
     ema: Any
     optimizer: Any
     averages: dict[str, Any] = struct.field(default_factory=dict)
+    skipped: Int[Array, ""] = struct.field(default_factory=lambda: jnp.zeros((), jnp.int32))
+    skipped_in_a_row: Int[Array, ""] = struct.field(default_factory=lambda: jnp.zeros((), jnp.int32))
 
 
 def initial(
@@ -74,7 +81,7 @@ def shardings(shapes: TrainState, optimizer: optax.GradientTransformation, mesh:
         # Where another optimizer has the parameter.
         is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode),
     )
-    placed = {"step": whole, "attempt": whole, "params": params, "ema": params, "optimizer": moments}
+    placed = {"params": params, "ema": params, "optimizer": moments, **dict.fromkeys(COUNTS, whole)}
     return dataclasses.replace(shapes, **placed, averages=dict.fromkeys(shapes.averages, params))
 
 

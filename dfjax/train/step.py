@@ -22,7 +22,8 @@ from dfjax.parallel import mesh as mesh_lib
 from dfjax.train.state import TrainState
 
 Batch = dict[str, Array]
-Metrics = dict[str, Float[Array, ""]]
+# Scalars by name, and what the guard found; see :func:`make`.
+Metrics = dict[str, Array]
 
 
 def batch_shapes(config: config_lib.Config) -> dict[str, jax.ShapeDtypeStruct]:
@@ -180,26 +181,44 @@ def make(
     mesh: Mesh,
     state_shardings: TrainState,
 ) -> jax.stages.Wrapped:
-    """The jitted step. It is donated the state; the batch lies as ``mesh.batch_sharding`` says."""
+    """The jitted step. It is donated the state; the batch lies as ``mesh.batch_sharding`` says.
 
+    Where the loss or the gradients' norm is not finite, the step is skipped: parameters, optimizer, and averages stay
+    as they are, to the bit, and only the counts move on. Metrics are the float32 scalars ``loss`` and ``grad_norm``
+    as they were found, and ``param_norm``; the state's ``skipped`` and ``skipped_in_a_row``; and ``finite``, a
+    boolean for each leaf of the gradients, in the tree's order.
+    """
     evaluate = _over(mesh, denoiser, config, null, jax.tree.map(lambda leaf: leaf.spec, state_shardings.params))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         loss, gradients = evaluate(state, batch)
+        squares = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients)])
+        grad_norm = optax.tree.norm(gradients)
+        # Global scalars, so that all devices choose alike.
+        is_good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        new = TrainState(
-            step=state.step + 1,
-            attempt=state.attempt,
-            params=params,
-            ema=averaging.ema_update(state.ema, params, state.step, config.optim.ema_decay),
-            optimizer=optimizer_state,
-            averages={
-                std: averaging.power_update(average, params, state.step + 1, float(std))
+        done = state.step - state.skipped
+        new = {
+            "params": params,
+            "ema": averaging.ema_update(state.ema, params, done, config.optim.ema_decay),
+            "optimizer": optimizer_state,
+            "averages": {
+                std: averaging.power_update(average, params, done + 1, float(std))
                 for std, average in state.averages.items()
             },
+        }
+        kept = {name: getattr(state, name) for name in new}
+        after = TrainState(
+            step=state.step + 1,
+            attempt=state.attempt,
+            skipped=state.skipped + jnp.where(is_good, 0, 1),
+            skipped_in_a_row=jnp.where(is_good, 0, state.skipped_in_a_row + 1),
+            **jax.tree.map(lambda new, old: jnp.where(is_good, new, old), new, kept),
         )
-        return new, {"loss": loss, "grad_norm": optax.tree.norm(gradients), "param_norm": optax.tree.norm(params)}
+        metrics = {"loss": loss, "grad_norm": grad_norm, "param_norm": optax.tree.norm(after.params)}
+        counts = {"skipped": after.skipped, "skipped_in_a_row": after.skipped_in_a_row}
+        return after, metrics | counts | {"finite": jnp.isfinite(squares)}
 
     # out_shardings equal to the inputs', or the second call would see other shardings and fail.
     return jax.jit(

@@ -8,6 +8,7 @@ import functools
 import itertools
 import pathlib
 import sys
+import unittest.mock
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from dfjax.parallel import rules, torus
 from dfjax.train import optim, step
 from dfjax.train import state as state_lib
 from tests import small
+from tests.faults import planted
 from tests.multidevice import layouts
 
 NUMBER = 3  # of the step, so that neither step nor attempt is zero
@@ -111,6 +113,26 @@ def _state(network, optimizer, mesh):
     return jax.tree.map(lambda leaf, where: jax.device_put(np.array(leaf), where), made, shardings), shardings
 
 
+def poison(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) -> None:
+    """A step in which one row of 32, so one device of eight, has noise that is not finite."""
+    config = small.config(layouts.VALUES | {"data.dir": data_folder})
+    mesh = mesh_lib.make(layout.mesh, jax.devices()[: layout.count])
+    network, optimizer = small.denoiser(layouts.VALUES), optim.make(config)
+    state, shardings = _state(network, optimizer, mesh)
+    kept = ("params", "ema", "optimizer", "averages")
+    before = jax.device_get({part: getattr(state, part) for part in kept})
+    functions = planted.patches([planted.Fault(NUMBER + 1, "noise", float("nan"), row=9, attempt=ATTEMPT)])
+    with unittest.mock.patch.multiple(step, **functions):
+        take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
+        after, metrics = take(state, _batch(config, mesh))
+    results = {"before": before, "after": {part: getattr(after, part) for part in kept}, "metrics": metrics}
+    # As each device has it: none may go its own way.
+    results |= {"skipped": [np.asarray(shard.data) for shard in after.skipped.addressable_shards]}
+    np.savez(
+        out / f"poisoned {name}.npz", **{key: np.asarray(value) for key, value in trees.named_leaves(results).items()}
+    )
+
+
 def save_sharded(out: pathlib.Path) -> None:
     """A new state on 1x8x1 with the real optimizer, to be restored elsewhere; and the share that each device holds."""
     config = small.config(layouts.VALUES)
@@ -134,6 +156,8 @@ def main(data_folder: str, out: str) -> None:
     assert jax.device_count() == 8
     for name, layout in layouts.LAYOUTS.items():
         run(name, layout, data_folder, pathlib.Path(out))
+    for name in layouts.POISONED:
+        poison(name, layouts.LAYOUTS[name], data_folder, pathlib.Path(out))
     save_sharded(pathlib.Path(out))
 
 

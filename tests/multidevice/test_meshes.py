@@ -100,6 +100,17 @@ def test_every_parameter_has_a_gradient_and_goes_down_it(alone):
     np.testing.assert_allclose(moved, -0.1 * alone["gradients/patch_in/kernel"], atol=1e-6)
 
 
+@pytest.mark.parametrize("name", layouts.POISONED)
+def test_a_number_that_is_not_finite_on_one_device_makes_all_skip_the_step(name, written):
+    poisoned = dict(np.load(written / f"poisoned {name}.npz"))
+    before, after = (_part(poisoned, part) for part in ("before", "after"))
+    assert len(before) > 80
+    for key, leaf in before.items():
+        np.testing.assert_array_equal(after[key.replace("before", "after", 1)], leaf, err_msg=key)
+    assert np.isnan(poisoned["metrics/loss"])
+    assert [int(skipped) for skipped in _part(poisoned, "skipped").values()] == [1] * 8
+
+
 def test_parameters_average_and_moments_are_really_split(written):
     shards = ast.literal_eval((written / "shards.txt").read_text())
     split = {name for name, whole, part in shards if np.prod(part) * 8 == np.prod(whole)}

@@ -9,7 +9,7 @@ from dfjax.checkpoint import inventory
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core.errors import DfjaxError
 from dfjax.data.errors import DataError
-from dfjax.train import loop
+from dfjax.train import hooks, loop
 from tests import small
 from tests.data import tiny
 
@@ -38,7 +38,7 @@ def test_a_hook_is_called_when_due_and_after_the_last_step(data, tmp_path):
             called.append((number, int(state.step)))
             return {"hook/number": float(number)}, {}
 
-        return loop.Hook(3, call)
+        return hooks.Hook(3, call)
 
     assert loop.train(small.config(VALUES | data), tmp_path, hooks=(make,)) == 4
     assert called == [(3, 3), (4, 4)]
@@ -49,7 +49,7 @@ def test_a_hook_is_called_when_due_and_after_the_last_step(data, tmp_path):
 def test_a_lost_state_stops_the_run_with_advice_and_is_not_saved(data, tmp_path):
     values = VALUES | data | {"optim.learning_rate": 1e30, "optim.clip_norm": 0.0, "train.checkpoint_every_steps": 1}
     with pytest.raises(
-        DfjaxError, match=r"the param_norm is inf at or before step \d: .*--config\.optim\.learning_rate"
+        DfjaxError, match=r"norm of the parameters is inf after step \d: .*--config\.optim\.learning_rate"
     ):
         loop.train(small.config(values), tmp_path)
     assert Workdir(tmp_path).steps() == []
@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_step(data, tmp_path, caplog):
             resource.setrlimit(resource.RLIMIT_FSIZE, (3000 if number < 4 else before[0], before[1]))
             return {}, {}
 
-        return loop.Hook(1, call)
+        return hooks.Hook(1, call)
 
     try:
         loop.train(small.config(VALUES | data | {"train.num_steps": 6}), tmp_path, hooks=(make,))

@@ -39,14 +39,14 @@ def test_a_resumed_run_forgets_what_it_will_write_again(tmp_path):
 
 def test_progress_gives_means_since_the_last_line():
     progress = report.Progress(100, 8, seconds_before=60.0)
-    for loss in (1.0, 2.0, 6.0):
-        progress.note({"loss": jnp.float32(loss)})
-    first = progress.scalars(3)
+    # Of a skipped step, what is finite counts.
+    progress.note([{"loss": loss, "param_norm": 2.0} for loss in (1.0, 2.0, 6.0, math.nan)])
+    first = progress.scalars(4)
     assert first["train/loss"] == pytest.approx(3.0)
-    assert first["train/images_seen"] == 24
+    assert first["train/images_seen"] == 32
     assert first["train/images_per_second"] == pytest.approx(8 / first["train/step_seconds"])
-    progress.note({"loss": jnp.float32(5.0)})
-    assert progress.scalars(4)["train/loss"] == 5.0
+    progress.note([{"loss": 5.0}])
+    assert progress.scalars(5)["train/loss"] == 5.0
     assert progress.seconds >= 60.0
 
 

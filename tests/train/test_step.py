@@ -68,7 +68,7 @@ def test_the_loss_falls(trained):
     _, metrics, _ = trained
     losses = [values["loss"] for values in metrics]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
-    assert set(metrics[0]) == {"loss", "grad_norm", "param_norm"}
+    assert set(metrics[0]) == {"loss", "grad_norm", "param_norm", "skipped", "skipped_in_a_row", "finite"}
 
 
 def test_the_step_counts_and_compiles_once(trained):
