@@ -4,9 +4,9 @@
     dfjax train --config=configs/mmdit_8b_1024.py --workdir=runs/mmdit_8b
 
 Hardware: a v5p slice of 256 chips, or with --config.mesh.context=2 --config.mesh.data=1 a v6e slice. The plan says:
-11.4 of 95.7 GiB a chip, at least 1.1 s a step, MFU at most 73%; and 11.6 of 31.3 GiB, 0.55 s, 73%; 27% of the work is
-done twice in both. It trains on random numbers: latents and features are not read from disk yet. No result was measured
-yet.
+11.7 of 95.7 GiB a chip, at least 1.1 s a step, MFU at most 73%; and 11.5 of 31.3 GiB, 0.55 s, 73%; 27% of the work is
+done twice in both. v5p has room for `model.remat=dots`: 48.4 GiB, 0.83 s, 96%. It trains on random numbers: latents and
+features are not read from disk yet. No result was measured yet.
 """
 
 from dfjax import config as config_lib

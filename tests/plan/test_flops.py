@@ -152,11 +152,12 @@ def test_formula_jaxpr_and_compiler_agree_on_the_training_step_without_loops():
         "model.unroll": 3,
         "data.resolution": 32,
         "text.max_tokens": 16,
-        "train.batch_size": 8,
+        "train.batch_size": 16,
     }
     traced, formula = _step(wide)
     assert flops.jaxpr_flops(traced.jaxpr).total == pytest.approx(formula, rel=0.02)
-    # The compiler counts elementwise operations too, which at this width are below 2%.
+    # The compiler counts elementwise operations too. Those of each parameter (optimizer, EMA, the check for numbers
+    # that are not finite) are the same at any batch: 2.2% over the formula at 8 pictures, 1.3% at 16, 0.9% at 32.
     compiled = flops.compiled_flops(traced.lower().compile())
     assert compiled == pytest.approx(formula, rel=0.02)
     assert compiled > formula
