@@ -62,9 +62,14 @@ def patches(faults: Sequence[Fault]) -> dict[str, Callable]:
     return {"draw": draw, "loss_and_gradients": loss_and_gradients}
 
 
-if __name__ == "__main__":
-    for name, function in patches([Fault(**fault) for fault in json.loads(sys.argv.pop(1))]).items():
+def plant(words: str) -> None:
+    """Plant faults, a JSON list of what :class:`Fault` takes, in all steps that this process is going to make."""
+    for name, function in patches([Fault(**fault) for fault in json.loads(words)]).items():
         setattr(step, name, function)
+
+
+if __name__ == "__main__":
+    plant(sys.argv.pop(1))
     from dfjax.cli import main
 
     sys.exit(main.run())
