@@ -1,9 +1,10 @@
 """A thread in each process that lets no wait last for ever: it names who is missing, shows the stacks, and leaves.
 
-It judges by heartbeats alone, and comes before JAX's own bound, at which the process would be aborted without a word
-on who was missing.
+It judges by heartbeats alone, and comes before JAX, which would abort the process without a word on who was missing:
+JAX's bounds are set later, and its abort when process 0 is gone is held back.
 """
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from dfjax import config as config_lib
 from dfjax.core.errors import FAILED, DfjaxError, Preempted
-from dfjax.parallel import heartbeats
+from dfjax.parallel import aborts, heartbeats
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,6 @@ _log = logging.getLogger(__name__)
 _WATCHED = 16
 _BEAT_SECONDS = 2.0
 _BEATS_BEFORE_LOST = 8
-_BEATS_TO_TELL = 3
 
 
 class LiveError(DfjaxError):
@@ -81,16 +81,25 @@ class Watch:
         self._heart = heartbeats.Heart(folder, rank)
         self._heart.beat()
         self._peers = [_Peer(folder, (rank + i) % count) for i in range(1, min(count, _WATCHED + 1))]
+        # After so long it is clear whether another process is the cause of an error here.
+        self._patience_seconds = limits.lost_seconds + 3 * self._seconds
+        self._aborts = contextlib.ExitStack()
         self._changes, self._still, self._writes_fail = -1, 0.0, False
         self._leaving = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dfjax-watch", daemon=True)
 
     def __enter__(self) -> "Watch":
+        if self._count > 1:
+            self._aborts.enter_context(aborts.held_back(self._patience_seconds))
         self._thread.start()
         return self
 
     def __exit__(self, kind, error, _) -> None:
+        with self._aborts:
+            self._exit(error)
+
+    def _exit(self, error: BaseException | None) -> None:
         if error is None or isinstance(error, Preempted):
             self._end(0, "")
         elif self._count == 1:
@@ -102,7 +111,7 @@ class Watch:
             words = "".join(traceback.format_exception(error))
             _log.error("%s\nAsking whether another process is the cause", words)
             # The thread leaves with a better answer, if there is one.
-            time.sleep(self._limits.lost_seconds + 3 * self._seconds)
+            time.sleep(self._patience_seconds)
             self.leave(words, 1)
 
     def leave(self, words: str, status: int, *, stacks: bool = False) -> None:
@@ -112,9 +121,6 @@ class Watch:
                 faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
             print(f"dfjax: {words}", file=sys.stderr, flush=True)
             self._end(status, words)
-            if self._rank == 0 and self._count > 1:
-                # JAX aborts the others once this one, which coordinates them, is gone: let them read why before.
-                time.sleep(_BEATS_TO_TELL * self._seconds)
             sys.stdout.flush()
             os._exit(status)
 

@@ -30,7 +30,7 @@ from tests.faults.processes import Mark, Processes
 FAILED, PREEMPTED = 1, 42
 # From SIGTERM to the end of all processes; from SIGSTOP of one to the end of the others, which name it.
 TERM_SECONDS = 30.0
-LOST_SECONDS, START_SECONDS = 15, 90
+LOST_SECONDS, START_SECONDS = 15, 60
 OVERRIDES = (f"hosts.lost_seconds={LOST_SECONDS}", f"hosts.start_seconds={START_SECONDS}")
 # What a process may take to notice that its time is up, and to say so, on a machine with much to do.
 _SLACK_SECONDS = 15.0
@@ -123,9 +123,11 @@ def _kill(processes: Processes, fault: Fault) -> Seen | None:
     if target.wait() != -signal.SIGKILL:
         return None
     seen, since = _look(processes, fault.rank), time.monotonic()
+    limit = START_SECONDS if seen.instant == START_UP else LOST_SECONDS
     wrong = ""
-    if fault.is_patient and not processes.wait(LOST_SECONDS + _SLACK_SECONDS):
-        wrong = "others waited on"
+    if fault.is_patient:
+        in_time = processes.wait(limit + _SLACK_SECONDS)
+        wrong = _not_named(processes, fault.rank) if in_time else "others waited on"
     return dataclasses.replace(
         seen, statuses=tuple(processes.statuses()), seconds=time.monotonic() - since, wrong=wrong
     )
@@ -157,9 +159,19 @@ def _stop(processes: Processes, fault: Fault) -> Seen | None:
     if all(statuses[rank] == 0 for rank in others):
         # At its very end a run needs nobody any more.
         return None
-    named = re.compile(rf"process {fault.rank}\b(?! of)")
-    wrong = "" if all(named.search(processes.words(rank)) for rank in others) else "not named by all"
-    return dataclasses.replace(seen, statuses=statuses, seconds=seconds, wrong=wrong if in_time else "others waited on")
+    wrong = _not_named(processes, fault.rank) if in_time else "others waited on"
+    return dataclasses.replace(seen, statuses=statuses, seconds=seconds, wrong=wrong)
+
+
+def _not_named(processes: Processes, missing: int) -> str:
+    """Who ended otherwise than by naming the missing one, in words; empty if nobody did. Done with all is right too."""
+    named = re.compile(rf"^dfjax: .*process {missing}\b(?! of)", re.MULTILINE)
+    wrong = [
+        str(rank)
+        for rank, status in enumerate(processes.statuses())
+        if rank != missing and status != 0 and (status != FAILED or not named.search(processes.words(rank)))
+    ]
+    return f"not named by {', '.join(wrong)}" if wrong else ""
 
 
 def _fail_storage(processes: Processes, fault: Fault) -> Seen:

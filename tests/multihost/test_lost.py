@@ -1,4 +1,4 @@
-"""A process that is stopped (SIGSTOP) is named by the one that waits for it, which shows its stacks and leaves."""
+"""A process that is stopped or killed is named by the one that waits for it, which shows its stacks and leaves."""
 
 import json
 import os
@@ -21,15 +21,15 @@ OVERRIDES = (
 )
 
 
-def _stop(room, rank: int, is_there, deadline: float) -> None:
-    """Stop a process once its sign of life says that it is where it is wanted."""
+def _strike(number: int, room, rank: int, is_there, deadline: float) -> None:
+    """Send a signal to a process once its sign of life says that it is where it is wanted."""
     while time.monotonic() < deadline:
         try:
             beat = json.loads((room / "heartbeats" / f"process_{rank}.json").read_text())
         except (OSError, ValueError):
             beat = None
         if beat and is_there(beat):
-            os.kill(beat["pid"], signal.SIGSTOP)
+            os.kill(beat["pid"], number)
             return
         time.sleep(0.02)
     raise AssertionError(f"process {rank} did not come that far: {beat}")
@@ -49,7 +49,7 @@ def test_a_stopped_process_is_named_with_its_place(rank, is_there, place, tmp_pa
     processes = command.start_joined(2, *command.train(room, data, *OVERRIDES))
     stopped, waiting = processes[rank], processes[1 - rank]
     try:
-        _stop(room, rank, is_there, time.monotonic() + 300)
+        _strike(signal.SIGSTOP, room, rank, is_there, time.monotonic() + 300)
         ((status, words),) = command.ends([waiting])
     finally:
         stopped.kill()
@@ -60,3 +60,21 @@ def test_a_stopped_process_is_named_with_its_place(rank, is_there, place, tmp_pa
     assert any(phase in last for phase in place.split("|"))
     # Where the waiting one waits.
     assert "Current thread" in words and "dfjax/cli/train.py" in words
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_is_named_also_where_it_coordinates_the_others(rank, tmp_path):
+    data, room = str(tmp_path / "data"), tmp_path / "run"
+    tiny.TinyLabelled(data_dir=data).download_and_prepare()
+    processes = command.start_joined(2, *command.train(room, data, *OVERRIDES))
+    killed, waiting = processes[rank], processes[1 - rank]
+    try:
+        _strike(signal.SIGKILL, room, rank, lambda beat: beat["step"] >= 5, time.monotonic() + 300)
+        ((status, words),) = command.ends([waiting])
+    finally:
+        killed.kill()
+    assert status == 1
+    *_, last = [line for line in words.splitlines() if line.startswith("dfjax:")]
+    assert last.startswith(f"dfjax: process {rank} (")
+    assert "is gone without a word; it was " in last
+    assert "dfjax/cli/train.py" in words
