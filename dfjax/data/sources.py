@@ -15,6 +15,7 @@ from dfjax import config
 from dfjax.data import folders
 from dfjax.data.errors import BadRecord, DataError
 from dfjax.data.records import Record
+from dfjax.data.stored import Stored
 from dfjax.text import cleaning
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class RecordSource:
         return f"{self.name}[{self.indices[index]}]"
 
     def __getitem__(self, index: int) -> Record:
-        """Raises BadRecord if the record cannot be read, or has no caption."""
+        """Raises BadRecord if the record cannot be read, or has no caption; DataError if its storage fails for good."""
         features = self._features(index)
         image, text = features[self.image_key], _named(features[self.text_key], self.label_names)
         if image is None:
@@ -83,6 +84,8 @@ class RecordSource:
     def _features(self, index: int) -> Mapping[str, Any]:
         try:
             return self.stored[self.indices[index]]
+        except DataError:
+            raise
         except Exception as error:  # Of ArrayRecord, protocol buffers and TFDS.
             raise BadRecord(f"it cannot be read ({type(error).__name__}: {error})") from error
 
@@ -99,7 +102,7 @@ def open_source(data: config.Data, split: str) -> RecordSource:
         raise DataError(f"{data.name} has no split {split!r}; it has {', '.join(known)}")
     image_key, text_key = find_features(builder.info.features, data)
     features = dict(builder.info.features.items())
-    stored = _data_source(builder, split)
+    stored = Stored(_data_source(builder, split))
     source = RecordSource(
         name=f"{data.name}/{split}",
         stored=stored,
