@@ -42,8 +42,8 @@ class Stored(Sequence[Any]):
                 pause = next(pauses, None)
                 if pause is None:
                     raise DataError(
-                        f"record {index} could not be read at {len(self._pauses) + 1} tries: {words}. The storage fails, not "
-                        "the record: mend that, and the same command goes on from the newest checkpoint"
+                        f"record {index} could not be read at {len(self._pauses) + 1} tries: {words}. It is not the record "
+                        "that fails but its storage: mend that, and the same command goes on from the newest checkpoint"
                     ) from error
             _log.warning("record %d could not be read: %s; the next try comes in %g s", index, words, pause)
             time.sleep(pause)

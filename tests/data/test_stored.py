@@ -62,7 +62,7 @@ def test_a_real_reader_recovers_and_the_record_is_not_called_bad(tmp_path, caplo
 def test_storage_that_fails_for_good_ends_in_words(error):
     assert Stored(Moody(error, 2), (0, 0))[4] == 4
     with pytest.raises(
-        DataError, match=r"record 4 could not be read at 3 tries: .*(Input|Stale).*not the record"
+        DataError, match=r"record 4 could not be read at 3 tries: .*(Input|Stale).*not the record that fails"
     ) as got:
         Stored(Moody(error, 3), (0, 0))[4]
     assert not isinstance(got.value, BadRecord)
