@@ -36,14 +36,14 @@ class Stored(Sequence[Any]):
             try:
                 return self._source[index]
             except Exception as error:
-                words = _fault(error)
+                words, tries = _fault(error), len(self._pauses) + 1
                 if not words:
                     raise
                 pause = next(pauses, None)
                 if pause is None:
                     raise DataError(
-                        f"record {index} could not be read at {len(self._pauses) + 1} tries: {words}. It is not the record "
-                        "that fails but its storage: mend that, and the same command goes on from the newest checkpoint"
+                        f"record {index} could not be read at {tries} tries: {words}. It is not the record that "
+                        "fails but its storage: mend that, and the same command goes on from the newest checkpoint"
                     ) from error
             _log.warning("record %d could not be read: %s; the next try comes in %g s", index, words, pause)
             time.sleep(pause)
