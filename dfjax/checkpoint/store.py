@@ -61,6 +61,7 @@ _META: dict[str, Any] = {
     "devices": int,
     "train_seconds": _NUMBER,
     "residual": _NUMBER,
+    "owes_hooks": bool,
     "health": {"losses": [_NUMBER], "skipped": int, "skipped_in_a_row": int, "rollbacks": [dict]},
 }
 _SHOWN = 3
@@ -79,7 +80,7 @@ def _is(value: Any, kind: Any) -> bool:
         return isinstance(value, dict) and all(name in value and _is(value[name], each) for name, each in kind.items())
     if isinstance(kind, list):
         return isinstance(value, list) and all(_is(each, kind[0]) for each in value)
-    return isinstance(value, kind) and not isinstance(value, bool)
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
 
 
 def _unwritable(what: str, folder: Path, error: Exception) -> SaveError:

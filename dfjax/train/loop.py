@@ -95,6 +95,9 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
             request.begin(ready.start)
         progress = report.Progress(total, config.train.batch_size, ready.seconds, use)
         pace = Pace(config.hosts.slow_step)
+        if ready.owes_hooks:
+            with progress.paused():
+                hooks_lib.call(hooks, state, ready.start, total, writer)
         for number in range(ready.start + 1, total + 1):
             heartbeats.note("reading records", number - 1)
             batch = first if number == ready.start + 1 else next(batches)
@@ -103,7 +106,8 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
             ready.health.note(number, metrics)
             if (slow := pace.started(number, metrics)) and config.hosts.leave_when_slow:
                 request.ask(slow)
-            is_last = number == total or request.reached(number)
+            is_told = number < total and request.reached(number)
+            is_last = is_told or number == total
             ledger.note(number, batch.bad, batch.cut_captions)
             for action in actions:
                 action(number)
@@ -118,17 +122,21 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
                     ledger.share()
                     heartbeats.note("going back", number, slow=True)
                     before = rollback.go_back(ready, savers, spike, progress.seconds)
-                    if is_last and number < total:
+                    if is_told:
                         raise Preempted(f"told to end: the same command goes on from step {before.start} of {total}")
                     request.went_back(number - before.start)
                     return before
             if log_is_due:
                 _log_scalars(ready, writer, progress, pace, number)
+            # Before the save, so that no checkpoint is of a step after which something is left out; but a run that is
+            # told to end saves at once, and does the rest when it goes on.
+            ready.owes_hooks = is_told
+            if not is_told:
+                with progress.paused():
+                    hooks_lib.call(hooks, state, number, total, writer)
             savers.save(ready, state, number, progress.seconds, *due)
-            if is_last and number < total:
+            if is_told:
                 break
-            with progress.paused():
-                hooks_lib.call(hooks, state, number, total, writer)
             pace.rest()
         if ledger.cut_captions:
             _log.warning(
@@ -165,7 +173,7 @@ def _writer(ready: run.Run) -> metric_writers.MetricWriter:
         report.forget_after(ready.room.metrics, ready.start)
         report.forget_after(ready.room.skipped_steps, ready.start)
     rollback.write(ready)
-    return report.writer(ready.room)
+    return report.writer(ready.room, ready.start)
 
 
 def _batches(ready: run.Run):

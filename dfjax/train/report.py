@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,14 @@ class Lines:
 class JsonLines(metric_writers.MetricWriter):
     """Scalars as lines ``{"step", "time", name: value, ...}`` of a file; other kinds are left to TensorBoard."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, start: int):
+        """``start``: the step from which the run goes on. What the file has of it is not written again."""
         self._lines = Lines(path)
+        self._start, self._there = start, [set(line) for line in _read(path) if line["step"] == start]
 
     def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
+        if step == self._start and any(scalars.keys() <= names for names in self._there):
+            return
         # NaN and infinity are no JSON numbers.
         values = {k: float(v) if math.isfinite(float(v)) else str(float(v)) for k, v in scalars.items()}
         self._lines.add({"step": int(step), "time": round(time.time(), 3), **values})
@@ -137,27 +141,28 @@ class Summaries(metric_writers.MetricWriter):
         self._call("close")
 
 
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file of steps, but for one that was cut by a kill; none where there is no file."""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            found = json.loads(line)
+            int(found["step"])
+            yield found
+
+
 def forget_after(path: Path, step: int) -> None:
     """Drop the lines of a file of steps past ``step``, which a resumed run will write again."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            # A line that was cut by a kill.
-            continue
-    # By rename, so that a kill leaves the old file or the new one.
-    storage.replace(path, "".join(kept).encode())
+    if path.exists():
+        kept = [json.dumps(line) + "\n" for line in _read(path) if line["step"] <= step]
+        # By rename, so that a kill leaves the old file or the new one.
+        storage.replace(path, "".join(kept).encode())
 
 
-def writer(room: Workdir) -> metric_writers.MetricWriter:
+def writer(room: Workdir, start: int) -> metric_writers.MetricWriter:
     """clu's writers (TensorBoard event files, log lines) and :class:`JsonLines`; only the first process writes."""
     first = jax.process_index() == 0
     standard = Summaries(lambda: metric_writers.create_default_writer(room.path, just_logging=not first))
-    return metric_writers.MultiWriter([standard, JsonLines(room.metrics)]) if first else standard
+    return metric_writers.MultiWriter([standard, JsonLines(room.metrics, start)]) if first else standard
 
 
 class Progress:

@@ -37,7 +37,8 @@ class Run:
     """The parts of a run, ``source`` None for synthetic data.
 
     ``state`` is handed to the step, which is donated it, and must not be used after. It is that of the step ``start``,
-    where ``position`` records were consumed. ``take`` is the compiled step, once there is one.
+    where ``position`` records were consumed; ``owes_hooks``: what is due after that step is still to be done. ``take``
+    is the compiled step, once there is one.
     """
 
     config: config_lib.Config
@@ -53,6 +54,7 @@ class Run:
     seconds: float
     health: Health
     ledger: Ledger
+    owes_hooks: bool = False
     take: Callable | None = None
 
     def position_after(self, number: int) -> int:
@@ -145,6 +147,7 @@ def save(run: Run, checkpoints: Store, state: state_lib.TrainState, step: int, s
         "attempt": int(state.attempt),
         "position": run.position_after(step),
         "health": run.health.saved(),
+        "owes_hooks": run.owes_hooks,
         "train_seconds": seconds,
         "devices": jax.device_count(),
     }
@@ -179,6 +182,7 @@ def _load(
         "seconds": float(meta.get("train_seconds", 0)),
         "health": Health(config.train, room.skipped_steps, list(trees.named_leaves(state.params)), saved),
         "ledger": Ledger(room.bad_records, step),
+        "owes_hooks": bool(meta.get("owes_hooks", False)),
     }
 
 

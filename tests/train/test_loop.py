@@ -7,8 +7,9 @@ import pytest
 
 from dfjax.checkpoint import inventory
 from dfjax.checkpoint.workdir import Workdir
-from dfjax.core.errors import DfjaxError
+from dfjax.core.errors import DfjaxError, Preempted
 from dfjax.data.errors import DataError
+from dfjax.parallel.preemption import Preemption
 from dfjax.train import hooks, loop
 from tests import small
 from tests.data import tiny
@@ -44,6 +45,65 @@ def test_a_hook_is_called_when_due_and_after_the_last_step(data, tmp_path):
     assert called == [(3, 3), (4, 4)]
     assert Workdir(tmp_path).metrics.read_text().count("hook/number") == 2
     assert Workdir(tmp_path).steps() == [2, 4]
+
+
+class Killed(BaseException):
+    """Ends a run where it stands."""
+
+
+def _every_third(called, dies_at=None):
+    def make(run):
+        def call(state, number):
+            called.append(number)
+            if number == dies_at:
+                raise Killed
+            return {"hook/number": float(number)}, {}
+
+        return hooks.Hook(3, call)
+
+    return make
+
+
+def _hook_lines(room: Workdir) -> list[int]:
+    return [line["step"] for line in map(json.loads, room.metrics.read_text().splitlines()) if "hook/number" in line]
+
+
+@pytest.mark.parametrize("dies_at", [3, 4])
+def test_a_run_that_dies_in_a_hook_calls_it_again(dies_at, data, tmp_path):
+    config = small.config(VALUES | data | {"train.checkpoint_every_steps": 1})
+    with pytest.raises(Killed):
+        loop.train(config, tmp_path, hooks=(_every_third([], dies_at),))
+    room, called = Workdir(tmp_path), []
+    # The checkpoint of that step would say that all is done.
+    assert room.steps()[-1] == dies_at - 1
+    loop.train(config, tmp_path, hooks=(_every_third(called),))
+    assert called == ([3, 4] if dies_at == 3 else [4])
+    assert _hook_lines(room) == [3, 4]
+
+
+def test_what_a_run_that_is_told_to_end_leaves_out_is_done_when_it_goes_on(data, tmp_path):
+    config, request, called = small.config(VALUES | data | {"train.num_steps": 7}), Preemption(600.0), []
+
+    def ask(run):
+        def call(state, number):
+            if number == 2:
+                request.ask("planted")
+            return {}, {}
+
+        return hooks.Hook(1, call)
+
+    with pytest.raises(Preempted):
+        loop.train(config, tmp_path, hooks=(ask, _every_third(called)), request=request)
+    request.close(0.0)
+    room = Workdir(tmp_path)
+    assert (room.steps()[-1], called) == (3, [])
+    # Once only in the file, however often the run goes on from there.
+    with pytest.raises(Killed):
+        loop.train(config, tmp_path, hooks=(_every_third(called, dies_at=6),))
+    assert (room.steps()[-1], called) == (4, [3, 6])
+    loop.train(config, tmp_path, hooks=(_every_third(called),))
+    assert called == [3, 6, 6, 7]
+    assert _hook_lines(room) == [3, 6, 7]
 
 
 def test_a_lost_state_stops_the_run_with_advice_and_is_not_saved(data, tmp_path):

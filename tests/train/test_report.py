@@ -17,13 +17,13 @@ def _lines(path):
 
 def test_every_scalar_is_a_line_of_json(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    writer = report.JsonLines(path)
+    writer = report.JsonLines(path, 0)
     writer.write_scalars(10, {"loss": jnp.float32(0.5), "lost": math.nan, "far": -math.inf})
     (line,) = _lines(path)
     assert line.pop("time") > 0
     assert line == {"step": 10, "loss": 0.5, "lost": "nan", "far": "-inf"}
     writer.close()
-    report.JsonLines(path).write_scalars(20, {"loss": 1})
+    report.JsonLines(path, 0).write_scalars(20, {"loss": 1})
     assert [line["step"] for line in _lines(path)] == [10, 20]
 
 
@@ -35,6 +35,19 @@ def test_a_resumed_run_forgets_what_it_will_write_again(tmp_path):
     report.forget_after(path, 10)
     assert _lines(path) == [{"step": 5}, {"step": 10}]
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_what_is_there_of_the_first_step_is_not_written_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 10, "loss": 1.0, "norm": 2.0}\n{"step": 9, "validation": 1.0}\n')
+    writer = report.JsonLines(path, 10)
+    for scalars in ({"loss": 1.0}, {"validation": 3.0}):
+        writer.write_scalars(10, scalars)
+    writer.write_scalars(11, {"loss": 4.0})
+    assert [{name: line[name] for name in line if name != "time"} for line in _lines(path)[2:]] == [
+        {"step": 10, "validation": 3.0},
+        {"step": 11, "loss": 4.0},
+    ]
 
 
 def test_progress_gives_means_since_the_last_line():
@@ -59,7 +72,7 @@ def test_time_is_told_in_words(seconds, words):
 
 def test_what_the_storage_does_not_take_is_written_later_and_no_line_is_cut(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    lines = report.JsonLines(path)
+    lines = report.JsonLines(path, 0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     lines.write_scalars(1, {"loss": 1.0})
     # Room for the first line and part of the second.
