@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -32,27 +32,67 @@ def make(sizes: config_lib.Mesh, devices: Sequence[jax.Device] | None = None) ->
     """
     devices = list(jax.devices() if devices is None else devices)
     wanted = {axis: getattr(sizes, axis) for axis in AXES}
-    free = [axis for axis, size in wanted.items() if size == -1]
-    if len(free) > 1 or 0 in wanted.values():
-        raise config_lib.ConfigError(f"config section 'mesh': one size may be -1 and none 0, not {wanted}")
     slices = len({getattr(device, "slice_index", 0) or 0 for device in devices})
+    free = [axis for axis, size in wanted.items() if size == -1]
     fixed = math.prod(size for size in wanted.values() if size != -1)
-    if len(devices) % fixed or (not free and fixed != len(devices)):
-        others = " ".join(f"--config.mesh.{axis}=1" for axis in AXES[2:])
-        raise config_lib.ConfigError(
-            f"config section 'mesh': {' x '.join(f'{a}={s}' for a, s in wanted.items())} does not make "
-            f"{len(devices)} devices; try --config.mesh.data=-1 --config.mesh.replica={slices} {others}"
-        )
+    obstacle = ""
+    if len(free) > 1 or not fixed:
+        obstacle = f"one size may be -1 and none 0, not {_words(wanted)}"
+    elif len(devices) % fixed or (not free and fixed != len(devices)):
+        obstacle = f"{_words(wanted)} does not make {len(devices)} devices"
+    if obstacle:
+        advice = _nearest(wanted, len(devices), slices)
+        raise config_lib.ConfigError(f"config section 'mesh': {obstacle}; try {advice}")
     shape = tuple(len(devices) // fixed if size == -1 else size for size in wanted.values())
     if shape[0] % slices:
         raise config_lib.ConfigError(
             f"config key 'mesh.replica': {shape[0]} is no multiple of the {slices} slices, and only replicas may lie "
-            f"in different slices; try --config.mesh.replica={max(1, round(shape[0] / slices)) * slices}"
+            f"in different slices; try {_nearest(wanted, len(devices), slices)}"
         )
     array = np.array(sorted(devices, key=_place)).reshape(shape)
     mesh = Mesh(array, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     _log.info("mesh: %s over %d %s device(s)", dict(mesh.shape), len(devices), devices[0].platform)
     return mesh
+
+
+# Which axis keeps its -1 where several have one: data has it by default, so that another was meant.
+_FREE_FIRST = ("fsdp", "tensor", "context", "replica", "data")
+# How dear a size is to who chose it: copies and splits of the batch give way before splits of the network.
+_DEAR = {"replica": 2, "data": 1, "fsdp": 2, "tensor": 4, "context": 4}
+
+
+def _nearest(wanted: dict[str, int], devices: int, slices: int) -> str:
+    """Flags of the mesh over ``devices`` that changes the wanted sizes least, its replicas divided over ``slices``."""
+    free = next((axis for axis in _FREE_FIRST if wanted[axis] == -1), "data")
+
+    kept = {axis: max(1, size) for axis, size in wanted.items() if axis != free or size > 0}
+
+    def distance(shape: tuple[int, ...]) -> float:
+        sizes = dict(zip(AXES, shape, strict=True))
+        return sum(_DEAR[axis] * abs(math.log(sizes[axis] / size)) for axis, size in kept.items())
+
+    shapes = (shape for shape in _shapes(devices, len(AXES)) if shape[0] % slices == 0)
+    advised = dict(zip(AXES, min(shapes, key=distance), strict=True)) | {free: -1}
+    default = config_lib.Mesh()
+    return " ".join(
+        f"--config.mesh.{axis}={size}"
+        for axis, size in advised.items()
+        if axis == free or size != wanted[axis] or size != getattr(default, axis)
+    )
+
+
+def _shapes(devices: int, axes: int) -> Iterator[tuple[int, ...]]:
+    """All ways to write a number of devices as a product of sizes."""
+    if axes == 1:
+        yield (devices,)
+        return
+    for size in range(1, devices + 1):
+        if devices % size == 0:
+            yield from ((size, *rest) for rest in _shapes(devices // size, axes - 1))
+
+
+def _words(sizes: dict[str, int]) -> str:
+    return " x ".join(f"{axis}={size}" for axis, size in sizes.items())
 
 
 def _place(device: jax.Device) -> tuple[Any, ...]:

@@ -1,5 +1,7 @@
 """Meshes: sizes that do not fit are refused with sizes that do."""
 
+import dataclasses
+import math
 import re
 
 import jax
@@ -19,16 +21,50 @@ def test_what_is_left_goes_to_the_free_axis():
     assert dict(_make(data=1, tensor=-1).shape) == dict.fromkeys(mesh.AXES, 1)
 
 
-@pytest.mark.parametrize("sizes", [{"data": 2}, {"fsdp": 3}, {"data": 1, "tensor": 8}])
-def test_sizes_that_do_not_make_the_devices_are_refused(sizes):
-    with pytest.raises(config.ConfigError, match=r"'mesh'.*does not make 1 devices; try --config\.mesh\.data=-1"):
-        _make(**sizes)
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """As much of a device as a mesh looks at."""
+
+    id: int
+    slice_index: int
+    platform: str = "tpu"
+    process_index: int = 0
 
 
-@pytest.mark.parametrize("sizes", [{"fsdp": -1}, {"fsdp": 0}])
-def test_two_free_axes_or_an_empty_one_are_refused(sizes):
-    with pytest.raises(config.ConfigError, match="one size may be -1 and none 0"):
-        _make(**sizes)
+def _chips(chips: int, slices: int = 1) -> list[Chip]:
+    return [Chip(number, number * slices // chips) for number in range(chips)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chips", "slices", "advice"),
+    [
+        # More than one free axis, or an empty one: what was asked for beside the default stays free.
+        ({"fsdp": -1}, 8, 1, "data=1 fsdp=-1"),
+        ({"replica": -1}, 8, 1, "replica=-1 data=1"),
+        ({"replica": -1, "fsdp": -1, "tensor": 2}, 8, 2, "replica=2 data=1 fsdp=-1 tensor=2"),
+        ({"data": 0}, 8, 1, "data=-1"),
+        ({"data": 0, "fsdp": -1}, 8, 1, "data=1 fsdp=-1"),
+        ({"fsdp": 0, "tensor": 2}, 8, 1, "data=-1 fsdp=1 tensor=2"),
+        # Products that do not match.
+        ({"data": 3}, 4, 1, "data=-1"),
+        ({"data": 3, "fsdp": 2, "tensor": 2}, 16, 1, "data=-1 fsdp=2 tensor=2"),
+        ({"data": 1, "fsdp": 256, "tensor": 2}, 16, 1, "data=-1 fsdp=8 tensor=2"),
+        ({"fsdp": 8, "context": 2}, 8, 1, "data=-1 fsdp=4 context=2"),
+        ({"data": 1, "fsdp": -1, "tensor": 3}, 4, 1, "data=1 fsdp=-1 tensor=4"),
+        # Replicas that do not divide over the slices.
+        ({"data": 1, "fsdp": -1}, 8, 2, "replica=2 data=1 fsdp=-1"),
+        ({"replica": -1, "data": 1, "fsdp": 8}, 8, 2, "replica=-1 data=1 fsdp=4"),
+    ],
+)
+def test_sizes_that_make_no_mesh_are_refused_with_the_nearest_that_do(sizes, chips, slices, advice):
+    with pytest.raises(config.ConfigError, match="'mesh") as error:
+        mesh.make(config.Mesh(**sizes), _chips(chips, slices))
+    advised = str(error.value).split("; try ")[1]
+    assert advised.replace("--config.mesh.", "") == advice
+    # The advice, taken, works.
+    taken = {axis: int(size) for axis, size in (flag.split("=") for flag in advice.split())}
+    shape = mesh.make(config.Mesh(**(sizes | taken)), _chips(chips, slices)).shape
+    assert math.prod(shape.values()) == chips
 
 
 @pytest.mark.parametrize(("batch", "accumulation"), [(17, 1), (20, 2), (4, 2)])
