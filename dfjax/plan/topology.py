@@ -77,12 +77,6 @@ class Topology:
         closed = [size % self.device.ring_multiple == 0 for size in self.shape]
         return (all(closed),) * len(closed) if self.device.torus_axes == 3 else tuple(closed)
 
-    @property
-    def mesh_hint(self) -> str:
-        """Flags that split parameters over a slice and copy them between slices."""
-        replica = f"--config.mesh.replica={self.slices} " if self.slices > 1 else ""
-        return f"{replica}--config.mesh.data=1 --config.mesh.fsdp=-1"
-
     def devices(self) -> list[jax.Device]:
         """Devices to compile for, one a chip; those of "cpu" are real, and can also run.
 
@@ -100,6 +94,8 @@ class Topology:
 
 _TPUS = [name for name, device in hardware.DEVICES.items() if device.platform == "tpu"]
 _KINDS = [*hardware.DEVICES, "cpu"]
+# What is a platform of JAX and no kind of device, with a topology of one that is.
+_PLATFORMS = {"gpu": "h100:8", "tpu": "v5e:4x4"}
 
 
 def parse(text: str) -> Topology:
@@ -113,7 +109,7 @@ def parse(text: str) -> Topology:
         raise TopologyError(f"topology {text!r} is not of the form KIND:SHAPE or KIND:SHAPE*SLICES, as v5e:16x16*4")
     kind, sizes, slices = match[1], match[2], int(match[3] or 1)
     if kind not in _KINDS:
-        near = difflib.get_close_matches(kind, _KINDS, n=1, cutoff=0.0)[0]
+        near = _PLATFORMS.get(kind) or difflib.get_close_matches(kind, _KINDS, n=1, cutoff=0.0)[0]
         raise TopologyError(f"topology {text!r}: unknown kind {kind!r}; did you mean {near!r}? Of {', '.join(_KINDS)}")
     if kind == "cpu":
         return _parse_cpu(text, sizes, slices)

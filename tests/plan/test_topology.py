@@ -80,6 +80,10 @@ def test_what_nobody_offers_is_refused_with_the_nearest_that_is(text, advice):
     [
         ("v6:4x4", "did you mean 'v6e'"),
         ("h10:8", "did you mean 'h100'"),
+        ("gpu", "unknown kind 'gpu'; did you mean 'h100:8'"),
+        ("gpu:8*2", "did you mean 'h100:8'"),
+        ("tpu", "unknown kind 'tpu'; did you mean 'v5e:4x4'"),
+        ("tpu:4x4", "did you mean 'v5e:4x4'"),
         ("v5e", "names no shape; write it as v5e:16x16"),
         ("v5e:4x4*0", "names no slice"),
         ("v5e-16", "not of the form KIND:SHAPE"),
@@ -118,11 +122,6 @@ def test_slices_of_three_dimensions_are_small_or_of_whole_cubes(kind):
     for shape in shapes:
         assert math.prod(shape) < 64 or (all(side % 4 == 0 for side in shape) and list(shape) == sorted(shape))
     assert ((16, 16, 24) in shapes) == (kind == "v5p")
-
-
-def test_several_slices_copy_the_parameters_and_one_splits_them():
-    assert topology.parse("v5e:4x4*2").mesh_hint == "--config.mesh.replica=2 --config.mesh.data=1 --config.mesh.fsdp=-1"
-    assert "replica" not in topology.parse("v5e:4x4").mesh_hint
 
 
 @pytest.mark.parametrize(
