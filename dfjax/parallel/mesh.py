@@ -71,8 +71,8 @@ def _nearest(wanted: dict[str, int], devices: int, slices: int) -> str:
         sizes = dict(zip(AXES, shape, strict=True))
         return sum(_DEAR[axis] * abs(math.log(sizes[axis] / size)) for axis, size in kept.items())
 
-    shapes = (shape for shape in _shapes(devices, len(AXES)) if shape[0] % slices == 0)
-    advised = dict(zip(AXES, min(shapes, key=distance), strict=True)) | {free: -1}
+    shape: tuple[int, ...] = min((s for s in _shapes(devices, len(AXES)) if s[0] % slices == 0), key=distance)
+    advised = dict(zip(AXES, shape, strict=True)) | {free: -1}
     default = config_lib.Mesh()
     return " ".join(
         f"--config.mesh.{axis}={size}"
