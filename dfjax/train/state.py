@@ -1,10 +1,12 @@
 """All that training changes, as one tree."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -71,29 +73,41 @@ def shardings(shapes: TrainState, optimizer: optax.GradientTransformation, mesh:
     """The sharding of every leaf of a state: the table's, and for the optimizer's moments their parameter's."""
     params = rules.shardings(shapes.params, mesh)
     whole = NamedSharding(mesh, PartitionSpec())
-    moments = optax.tree.map_params(
-        optimizer,
-        _beside,
-        shapes.optimizer,
-        shapes.params,
-        params,
-        transform_non_params=lambda _: whole,
-        # Where another optimizer has the parameter.
-        is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode),
+    rows, columns = (
+        optax.tree.map_params(
+            optimizer,
+            functools.partial(_beside, mean_over=axis),
+            shapes.optimizer,
+            shapes.params,
+            params,
+            transform_non_params=lambda _: whole,
+            # Where another optimizer has the parameter.
+            is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode),
+        )
+        for axis in (_LONGEST, _SECOND)
+    )
+    moments = jax.tree_util.tree_map_with_path(
+        lambda path, row, column: column if jax.tree_util.GetAttrKey("v_col") in path else row, rows, columns
     )
     placed = {"params": params, "ema": params, "optimizer": moments, **dict.fromkeys(COUNTS, whole)}
     return dataclasses.replace(shapes, **placed, averages=dict.fromkeys(shapes.averages, params))
 
 
-def _beside(moment: Any, param: jax.ShapeDtypeStruct, sharding: NamedSharding) -> Any:
+# Adafactor's ``v_row`` is a mean over a parameter's longest axis, its ``v_col`` over the second.
+_LONGEST, _SECOND = -1, -2
+
+
+def _beside(moment: Any, param: jax.ShapeDtypeStruct, sharding: NamedSharding, *, mean_over: int) -> Any:
     """Where a parameter's moment lies: as the parameter, less the axis over which a factored one is a mean."""
     if isinstance(moment, optax.MaskedNode):
         return moment
     if moment.shape == param.shape:
         return sharding
-    axes = (*sharding.spec, *[None] * (len(param.shape) - len(sharding.spec)))
-    for gone in reversed(range(len(axes))):
-        if moment.shape == param.shape[:gone] + param.shape[gone + 1 :]:
+    if len(param.shape) > 1:
+        # As optax orders them: of a square matrix the shapes do not say which axis is gone.
+        gone = np.argsort(param.shape)[mean_over]
+        if moment.shape == (*param.shape[:gone], *param.shape[gone + 1 :]):
+            axes = [*sharding.spec, *[None] * (len(param.shape) - len(sharding.spec))]
             return NamedSharding(sharding.mesh, PartitionSpec(*axes[:gone], *axes[gone + 1 :]))
     # A number that only keeps a place.
     return NamedSharding(sharding.mesh, PartitionSpec())

@@ -75,6 +75,14 @@ def test_a_factored_moment_is_split_as_the_axes_that_it_has_left(written):
     assert columns == ((2, 256), (2, 128))
 
 
+def test_a_factored_moment_of_a_square_matrix_too(written):
+    parts = _parts(written, "adafactor")
+    # Both are as long, and only their names say which axis is left.
+    for which, part in (("v_row", 32), ("v_col", 64)):
+        key = next(key for key in parts if key.endswith(f"{which}/blocks/attention/query/kernel"))
+        assert parts[key] == ((2, 128), (2, part))
+
+
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_what_eight_devices_saved_one_device_restores(name, written):
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
