@@ -157,10 +157,10 @@ def choose(name: str, platform: str, head_width: int, q_tokens: int, k_tokens: i
         check(name, platform, head_width, q_tokens, k_tokens, dtype)
         return name
     kernel = _FLASH.get(platform, "xla")
-    obstacle = _obstacle(kernel, platform, head_width, q_tokens, k_tokens, dtype)
-    if not obstacle:
+    obstacles = _obstacles(kernel, platform, head_width, q_tokens, k_tokens, dtype)
+    if not obstacles:
         return kernel
-    _warn_once(f"plain attention instead of a flash kernel: {obstacle}")
+    _warn_once(f"plain attention instead of a flash kernel: {'; '.join(obstacles)}")
     return "xla"
 
 
@@ -173,35 +173,41 @@ def check(kernel: str, platform: str, head_width: int, q_tokens: int, k_tokens: 
       dtype: the compute type's name, "float32" or "bfloat16".
 
     Raises:
-      ConfigError: with the nearest that works.
+      ConfigError: with all that is in the way, and the nearest that works.
     """
-    obstacle = _obstacle(kernel, platform, head_width, q_tokens, k_tokens, dtype)
-    if obstacle:
-        raise ConfigError(f"config key 'model.attention': {obstacle}, or use --config.model.attention=xla")
+    obstacles = _obstacles(kernel, platform, head_width, q_tokens, k_tokens, dtype)
+    if obstacles:
+        raise ConfigError(
+            f"config key 'model.attention': {'; '.join(obstacles)}; --config.model.attention=xla works everywhere"
+        )
 
 
-def _obstacle(kernel: str, platform: str, head_width: int, q_tokens: int, k_tokens: int, dtype: str) -> str:
-    """Why the kernel cannot be used and what would help; empty if it can."""
+def _obstacles(kernel: str, platform: str, head_width: int, q_tokens: int, k_tokens: int, dtype: str) -> list[str]:
+    """All that keeps the kernel from being used, each with what would help; none if it can be used."""
     if kernel == "xla":
-        return ""
+        return []
     own = _FLASH.get(platform)
     if kernel != own:
-        return f"{kernel} is no kernel of the platform {platform}; " + (f"use {own}" if own else "there is none")
+        return [f"{kernel} is no kernel of the platform {platform}" + (f": use {own}" if own else ", which has none")]
+    found = []
     if head_width not in _HEADS:
         near = min(_HEADS, key=lambda width: abs(width - head_width))
-        return (
-            f"{kernel} takes heads of 8 to 128 channels, by 8, not {head_width}; make model.width / model.heads {near}"
+        found.append(
+            f"{kernel} takes heads of 8 to 128 channels, by 8, not {head_width}: make model.width / model.heads {near}"
         )
     if kernel == "cudnn" and dtype not in ("bfloat16", "float16"):
-        return f"cudnn does not take {dtype}; use --config.model.dtype=bfloat16"
-    for tokens, whose in ((q_tokens, "queries"), (k_tokens, "keys")):
-        if kernel == "splash" and tokens % _LANES:
-            near = max(1, round(tokens / _LANES)) * _LANES
-            return (
-                f"splash takes tokens by {_LANES}, not {tokens} {whose} a device; make text.max_tokens plus the "
-                f"image's patches, over mesh.context, {near}"
-            )
-    return ""
+        found.append(f"cudnn does not take {dtype}: use --config.model.dtype=bfloat16")
+    if kernel == "splash":
+        # Queries and keys are as many, unless the tokens are spread over devices.
+        sizes = {q_tokens: "queries"} | {k_tokens: "keys" if k_tokens != q_tokens else "queries and keys"}
+        for tokens, whose in sizes.items():
+            if tokens % _LANES:
+                near = max(1, round(tokens / _LANES)) * _LANES
+                found.append(
+                    f"splash takes tokens by {_LANES}, not {tokens} {whose} a device: make text.max_tokens plus the "
+                    f"image's patches, over mesh.context, {near}"
+                )
+    return found
 
 
 @functools.cache

@@ -146,17 +146,28 @@ def test_auto_says_once_that_it_falls_back(caplog):
     assert "72 keys" in record.getMessage()
 
 
+def test_auto_tells_all_that_is_in_the_way_of_the_kernel(caplog):
+    attention._warn_once.cache_clear()
+    sizes = {"head_width": 36, "q_tokens": 1038, "k_tokens": 1038, "dtype": "float32"}
+    with caplog.at_level(logging.WARNING):
+        assert [attention.choose("auto", platform, **sizes) for platform in ("tpu", "gpu")] == ["xla", "xla"]
+    tpu, gpu = (record.getMessage() for record in caplog.records)
+    assert "not 36" in tpu and tpu.count("1038") == 1
+    assert "not 1038 queries and keys a device" in tpu
+    assert "not 36" in gpu and "float32" in gpu and "1038" not in gpu
+
+
 @pytest.mark.parametrize(
     ("kernel", "platform", "sizes", "words"),
     [
-        ("splash", "cpu", {}, "splash is no kernel of the platform cpu; there is none"),
-        ("cudnn", "tpu", {}, "cudnn is no kernel of the platform tpu; use splash"),
+        ("splash", "cpu", {}, "splash is no kernel of the platform cpu, which has none; --config"),
+        ("cudnn", "tpu", {}, "cudnn is no kernel of the platform tpu: use splash; --config"),
         ("splash", "gpu", {}, "use cudnn"),
         ("splash", "tpu", {"q_tokens": 4300}, r"not 4300 queries .* 4352"),
         ("splash", "tpu", {"k_tokens": 72}, r"not 72 keys .* 128"),
-        ("splash", "tpu", {"head_width": 60}, r"not 60; .* 56|not 60; .* 64"),
-        ("splash", "tpu", {"head_width": 192}, r"not 192; .* 128"),
-        ("cudnn", "gpu", {"head_width": 4}, r"not 4; .* 8"),
+        ("splash", "tpu", {"head_width": 60}, r"not 60: .* 56|not 60: .* 64"),
+        ("splash", "tpu", {"head_width": 192}, r"not 192: .* 128"),
+        ("cudnn", "gpu", {"head_width": 4}, r"not 4: .* 8"),
         ("cudnn", "gpu", {"dtype": "float32"}, "--config.model.dtype=bfloat16"),
     ],
 )
