@@ -166,7 +166,7 @@ def writer(room: Workdir, start: int) -> metric_writers.MetricWriter:
 
 
 class Progress:
-    """A line every so many steps: step, loss, images/s and the time left; and the scalars behind it."""
+    """A line every so many steps: step, loss, images/s, MFU, memory, the time left; and the scalars behind it."""
 
     def __init__(self, total_steps: int, batch_size: int, seconds_before: float, speed: Speed | None = None):
         """``seconds_before``: what the run had spent in training before it was resumed. ``speed``: of its devices."""
@@ -196,13 +196,15 @@ class Progress:
         rate = self._batch / step_seconds
         use = self._speed.scalars(step_seconds) if self._speed else {}
         mfu = f"  MFU {use['train/mfu']:.1%}" if "train/mfu" in use else ""
+        memory = f"  memory {use['train/memory_gib']:.1f} GiB" if "train/memory_gib" in use else ""
         _log.info(
-            "step %d/%d  loss %.4f  %.1f images/s%s  left %s",
+            "step %d/%d  loss %.4f  %.1f images/s%s%s  left %s",
             step,
             self._total,
             means["loss"],
             rate,
             mfu,
+            memory,
             time_words(left),
         )
         return {

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import math
 import resource
 
@@ -61,6 +62,22 @@ def test_progress_gives_means_since_the_last_line():
     progress.note([{"loss": 5.0}])
     assert progress.scalars(5)["train/loss"] == 5.0
     assert progress.seconds >= 60.0
+
+
+def test_the_line_tells_speed_and_memory_where_they_are_known(caplog):
+    class Known:
+        def scalars(self, step_seconds):
+            return {"train/mfu": 0.412, "train/memory_gib": 12.34}
+
+    with caplog.at_level(logging.INFO, "dfjax"):
+        for speed in (Known(), None):
+            progress = report.Progress(100, 8, 0.0, speed)
+            progress.note([{"loss": 0.5}])
+            progress.scalars(1)
+    known, unknown = (record.getMessage() for record in caplog.records)
+    assert known.startswith("step 1/100  loss 0.5000  ")
+    assert " images/s  MFU 41.2%  memory 12.3 GiB  left " in known
+    assert " images/s  left " in unknown
 
 
 @pytest.mark.parametrize(
