@@ -15,7 +15,9 @@ from dfjax.core.errors import DfjaxError
 _CONFIG = app.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of this one run", required=True)
 _PROFILE = flags.DEFINE_bool("profile", False, "record a profile of a few steps for TensorBoard")
-_COORDINATOR = flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, where several processes make one run")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "HOST:PORT of process 0, where several processes make one run; IPv6: [HOST]:PORT"
+)
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "how many processes make the run")
 _PROCESS_ID = flags.DEFINE_integer("process_id", -1, "which of them this is, from 0")
 _DISTRIBUTED = flags.DEFINE_enum(

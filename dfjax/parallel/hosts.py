@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from dfjax import config as config_lib
-from dfjax.core.errors import FAILED, DfjaxError, Preempted
+from dfjax.core.errors import FAILED, WRONG_USE, DfjaxError, Preempted
 from dfjax.parallel import heartbeats
 from dfjax.parallel.preemption import Preemption
 from dfjax.parallel.watch import Watch
@@ -25,6 +25,12 @@ _log = logging.getLogger(__name__)
 
 class HostError(DfjaxError):
     """The hosts of a run did not find each other."""
+
+
+class FlagsError(HostError):
+    """Flags by which no hosts can find each other."""
+
+    status = WRONG_USE
 
 
 @contextlib.contextmanager
@@ -43,8 +49,10 @@ def joined(
     processes ends it here, with its words and status, since the others would be waited for in vain.
 
     Raises:
-      HostError: see :func:`start`. LiveError: another run is at work in the same folder.
+      FlagsError, before anything is written: see :func:`check_flags`. HostError: see :func:`start`.
+      LiveError: another run is at work in the same folder.
     """
+    check_flags(coordinator, num_processes, process_id)
     faulthandler.enable()
     request = Preemption(limits.preemption_seconds)
     request.listen()
@@ -71,6 +79,32 @@ def _part(request: Preemption, limits: config_lib.Hosts) -> None:
     jax.distributed.shutdown()
 
 
+def check_flags(coordinator: str, num_processes: int, process_id: int) -> None:
+    """Raises FlagsError, with what is missing or wrong, unless :func:`start` can use these."""
+    if not coordinator:
+        if (num_processes, process_id) not in _ALONE:
+            raise FlagsError("--num_processes and --process_id need --coordinator=HOST:PORT, the address of process 0")
+        return
+    address = _ADDRESS.fullmatch(coordinator)
+    if not address:
+        raise FlagsError(f"--coordinator={coordinator} is no HOST:PORT, such as 10.0.0.1:1234 or [fd00::1]:1234")
+    if not address["port"]:
+        raise FlagsError(f"--coordinator={coordinator} has no port: give HOST:PORT, such as {address['host']}:1234")
+    if not 1 <= int(address["port"]) < 2**16:
+        raise FlagsError(f"--coordinator={coordinator}: the port must be from 1 to 65535")
+    if num_processes < 1 or not 0 <= process_id < num_processes:
+        raise FlagsError(
+            "--coordinator needs --num_processes of at least 1 and a --process_id from 0 below it, "
+            f"not {num_processes} and {process_id}"
+        )
+
+
+# Neither flag; or what a script for any number of processes gives the only one.
+_ALONE = ((0, -1), (1, -1), (1, 0))
+# Colons of a host, as in IPv6, are in brackets.
+_ADDRESS = re.compile(r"(?P<host>\[[^][\s]+]|[^][:\s]+)(:(?P<port>[0-9]*))?")
+
+
 def start(
     coordinator: str = "",
     num_processes: int = 0,
@@ -84,25 +118,19 @@ def start(
 
     Args:
       coordinator: address and port of process 0, such as "10.0.0.1:1234". Empty: JAX asks what :func:`launcher` found.
-      num_processes, process_id: with a coordinator, how many there are, and which one this is, from 0.
+      num_processes, process_id: with a coordinator, how many there are, and which one this is, from 0. All three are
+        such as :func:`check_flags` admits.
       find: without a coordinator, whether to look for a launcher at all.
       limits: ``start_seconds`` is the longest wait for the others. watch: tells who is missing, and others of the end.
 
     Raises:
-      HostError: the flags contradict each other, or there is nobody to ask. Where the others do not come in time the
-        process says so and exits with status 1, since JAX's own wait cannot be broken off.
+      HostError: there is nobody to ask. Where the others do not come in time the process says so and exits with
+        status 1, since JAX's own wait cannot be broken off.
     """
     if coordinator:
-        if num_processes < 1 or not 0 <= process_id < num_processes:
-            raise HostError(
-                "--coordinator needs --num_processes of at least 1 and a --process_id from 0 below it, "
-                f"not {num_processes} and {process_id}"
-            )
         failed = f"process {process_id} of {num_processes} found no run at {coordinator}"
         given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
         _initialize(failed, limits or config_lib.Hosts(), watch, **given)
-    elif num_processes > 1:
-        raise HostError("--num_processes needs --coordinator=HOST:PORT, the address of process 0")
     elif find and (name := launcher(os.environ)):
         _log.info("%s started several processes: joining them", name)
         failed = (
@@ -149,9 +177,8 @@ def launcher(environment: Mapping[str, str]) -> str:
 
 def _place(coordinator: str, num_processes: int, process_id: int, find: bool) -> tuple[int, int] | None:
     """This process's number and how many there are; None where only JAX can find out."""
-    if coordinator or num_processes > 1:
-        # Wrong ones are refused by start().
-        return (process_id, num_processes) if 0 <= process_id < num_processes else (0, 1)
+    if coordinator:
+        return process_id, num_processes
     name = launcher(os.environ) if find else ""
     own, all_ = {SLURM: ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"), OPEN_MPI: _OPEN_MPI}.get(name, ("", ""))
     if own:
@@ -176,6 +203,8 @@ def _devices_of_slurm_task(environment: Mapping[str, str]) -> list[int] | None:
 def _initialize(failed: str, limits: config_lib.Hosts, watch: Watch | None, **options: Any) -> None:
     """``jax.distributed.initialize``, which ends in time and in words."""
     heartbeats.note("waiting for all processes to start", slow=True)
+    if watch:
+        watch.is_meeting = True
 
     def give_up() -> None:
         words = f"{failed} (waited for {limits.start_seconds} s{watch.missing() if watch else ''})"
@@ -197,6 +226,8 @@ def _initialize(failed: str, limits: config_lib.Hosts, watch: Watch | None, **op
         raise HostError(f"{failed} ({type(error).__name__}: {error})") from error
     finally:
         leave.cancel()
+    if watch:
+        watch.is_meeting = False
     _log.info("process %d of %d, %d local devices", jax.process_index(), jax.process_count(), jax.local_device_count())
 
 

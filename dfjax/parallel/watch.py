@@ -74,7 +74,10 @@ class Watch:
         Raises:
           LiveError: another process is at work in that place.
         """
+        self._folder, self._is_new = folder, not folder.parent.exists()
         folder.mkdir(parents=True, exist_ok=True)
+        # Whether the processes are yet to find each other. Who waits for that has a bound of his own.
+        self.is_meeting = False
         self._limits, self._rank, self._count = limits, rank, count
         self._seconds = min(_BEAT_SECONDS, limits.lost_seconds / _BEATS_BEFORE_LOST)
         _refuse_live(heartbeats.path(folder, rank), 2 * self._seconds)
@@ -121,6 +124,8 @@ class Watch:
                 faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
             print(f"dfjax: {words}", file=sys.stderr, flush=True)
             self._end(status, words)
+            if self.is_meeting:
+                self._clear_away()
             sys.stdout.flush()
             os._exit(status)
 
@@ -128,6 +133,16 @@ class Watch:
         """Names of the processes that gave no sign of life so far, for a sentence; empty if all did."""
         names = ", ".join(str(peer.rank) for peer in self._peers if not peer.has_moved)
         return f"; no sign of life from process {names}" if names else ""
+
+    def _clear_away(self) -> None:
+        """Leave no folder behind of a run that nobody else came to; what others put there stays."""
+        if any(peer.has_moved for peer in self._peers) or self._heart.is_displaced():
+            return
+        with contextlib.suppress(OSError):
+            heartbeats.path(self._folder, self._rank).unlink()
+            self._folder.rmdir()
+            if self._is_new:
+                self._folder.parent.rmdir()
 
     def _end(self, status: int, words: str) -> None:
         self._over.set()
@@ -148,7 +163,8 @@ class Watch:
             if self._over.is_set():
                 return
             if (judged := self._judge_peers() or self._judge_own(passed)) is not None:
-                self.leave(*judged, stacks=True)
+                words, status, stacks = judged
+                self.leave(words, status, stacks=stacks)
 
     def _beat(self) -> None:
         try:
@@ -161,18 +177,22 @@ class Watch:
                 _log.warning("no sign of life could be given: %s", error)
             self._writes_fail = True
 
-    def _judge_peers(self) -> tuple[str, int] | None:
-        """Why there is no sense in going on without one of the others, and the status to leave with."""
+    def _judge_peers(self) -> tuple[str, int, bool] | None:
+        """Why there is no sense in going on without one of the others, the status to leave with, whether with stacks.
+
+        Stacks say where this process waits: not of interest where the other has said what is wrong, or never came.
+        """
         for peer in self._peers:
             if words := self._fault(peer):
-                return words, (peer.beat.status if peer.beat and peer.has_moved else None) or FAILED
+                status = (peer.beat.status if peer.beat and peer.has_moved else None) or 0
+                return words, status or FAILED, peer.has_moved and not status and not self.is_meeting
         return None
 
     def _fault(self, peer: _Peer) -> str:
         """What is wrong with a process; empty if nothing is."""
         beat, limits = peer.beat, self._limits
         if beat is None or not peer.has_moved:
-            if peer.silent <= limits.start_seconds:
+            if self.is_meeting or peer.silent <= limits.start_seconds:
                 return ""
             return (
                 f"no sign of life from process {peer.rank} in {peer.silent:.0f} s: "
@@ -189,8 +209,8 @@ class Watch:
         what = "has ended, and this one has not" if beat.status == 0 else f"is lost: it was {beat.place}"
         return f"{beat.name} {what}; nothing from it for {peer.silent:.0f} s. Here {self._own_place()}"
 
-    def _judge_own(self, passed: float) -> tuple[str, int] | None:
-        """Whether this process has been at one thing for longer than it may."""
+    def _judge_own(self, passed: float) -> tuple[str, int, bool] | None:
+        """The same, where this process has been at one thing for longer than it may."""
         now = heartbeats.NOW
         if now.changes != self._changes:
             self._changes, self._still = now.changes, 0.0
@@ -200,7 +220,7 @@ class Watch:
             return None
         others = "".join(f"\n  {peer.place}" for peer in self._peers)
         told = f". The others:{others}" if others else ""
-        return f"{self._own_place()}, longer than hosts.{key} allows{told}", FAILED
+        return f"{self._own_place()}, longer than hosts.{key} allows{told}", FAILED, True
 
     def _own_place(self) -> str:
         now = heartbeats.NOW

@@ -84,6 +84,12 @@ def test_a_flag_that_is_missing_or_wrong_is_named(arguments, words, tmp_path, mo
     assert "--help" in said or "dfjax data" in said or "recipe" in said
 
 
+def test_flags_by_which_no_processes_find_each_other_are_refused(tmp_path):
+    done = command.dfjax(*command.train(tmp_path / "run", ""), "--process_id=1")
+    assert "--process_id need --coordinator=HOST:PORT" in _words(done, 2)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

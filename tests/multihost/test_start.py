@@ -15,6 +15,8 @@ import threading
 
 import pytest
 
+from tests import command
+
 PROGRAM = pathlib.Path(__file__).with_name("start_program.py")
 ROOT = str(pathlib.Path(__file__).parents[2])
 # Of the machine that runs the tests, if it is one of several itself.
@@ -151,6 +153,20 @@ def test_who_finds_nobody_says_so_and_what_to_do(environment, words):
     assert words in err
     assert len(err.splitlines()) < 12
     assert "--coordinator=HOST:PORT --num_processes=N --process_id=I, or --distributed=off" in err
+
+
+@pytest.mark.parametrize("lost_seconds", [4, 60])
+def test_who_waits_in_vain_leaves_words_alone(lost_seconds, tmp_path):
+    """Neither stacks nor a folder, whichever is the first to look after ``start_seconds``."""
+    room = tmp_path / "run"
+    bounds = ("hosts.start_seconds=5", f"hosts.lost_seconds={lost_seconds}")
+    flags = (f"--coordinator=127.0.0.1:{_free_port()}", "--num_processes=2", "--process_id=0")
+    ((status, words),) = command.ends([command.start(*command.train(room, "", *bounds), *flags)])
+    assert status == 1, words
+    (line,) = words.splitlines()
+    assert line.startswith("dfjax: process 0 of 2 found no run at 127.0.0.1:")
+    assert line.endswith("(waited for 5 s; no sign of life from process 1)")
+    assert not room.exists()
 
 
 def test_a_batch_script_in_an_allocation_of_several_tasks_is_alone():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dfjax import config
 from dfjax.parallel import hosts
 
 
@@ -15,15 +16,46 @@ def test_a_single_process_starts_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"num_processes": 2}, "needs --coordinator=HOST:PORT"),
-        ({"coordinator": "localhost:1"}, "--num_processes of at least 1"),
-        ({"coordinator": "localhost:1", "num_processes": 2}, "--process_id from 0 below it"),
-        ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 2}, "not 2 and 2"),
+        (("", 2, -1), "need --coordinator=HOST:PORT"),
+        (("", 0, 1), "need --coordinator=HOST:PORT"),
+        (("", 0, 0), "need --coordinator=HOST:PORT"),
+        (("", 2, 1), "need --coordinator=HOST:PORT"),
+        (("localhost:1", 0, -1), "--num_processes of at least 1"),
+        (("localhost:1", 2, -1), "--process_id from 0 below it"),
+        (("localhost:1", 2, 2), "not 2 and 2"),
+        (("127.0.0.1", 2, 0), "127.0.0.1 has no port: give HOST:PORT, such as 127.0.0.1:1234"),
+        (("127.0.0.1:", 2, 0), "has no port"),
+        (("[::1]", 2, 0), r"such as \[::1\]:1234"),
+        (("127.0.0.1:99999", 2, 0), "port must be from 1 to 65535"),
+        (("127.0.0.1:0", 2, 0), "port must be from 1 to 65535"),
+        (("127.0.0.1:http", 2, 0), "is no HOST:PORT"),
+        (("::1:1234", 2, 0), r"is no HOST:PORT, .* \[fd00::1\]:1234"),
+        ((":1234", 2, 0), "is no HOST:PORT"),
     ],
 )
-def test_flags_that_contradict_each_other_are_refused(flags, words):
-    with pytest.raises(hosts.HostError, match=words):
-        hosts.start(**flags)
+def test_flags_that_make_no_run_are_refused_as_wrong_use(flags, words, tmp_path):
+    with pytest.raises(hosts.FlagsError, match=words) as caught:
+        hosts.check_flags(*flags)
+    assert caught.value.status == 2
+    with pytest.raises(hosts.FlagsError), hosts.joined(tmp_path / "run", config.Hosts(), *flags):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("", 0, -1),
+        ("", 1, -1),
+        ("", 1, 0),
+        ("node-1.cluster:1234", 2, 1),
+        ("10.0.0.1:65535", 1, 0),
+        ("[::1]:1234", 2, 0),
+        ("[fe80::1%eth0]:1", 2, 0),
+    ],
+)
+def test_flags_that_make_a_run_are_admitted(flags):
+    hosts.check_flags(*flags)
 
 
 # What srun gives each task; sbatch gives its script all but the step's.

@@ -20,7 +20,7 @@ class Told(Watch):
     """A watch that only says how it would leave."""
 
     def leave(self, words: str, status: int, *, stacks: bool = False) -> None:
-        self.left = (words, status)
+        self.left, self.has_shown_stacks = (words, status), stacks
         self._over.set()
 
     def ends(self) -> tuple[str, int]:
@@ -55,6 +55,7 @@ def test_one_that_falls_silent_is_named_with_its_place(tmp_path):
     assert status == 1
     assert words.startswith("process 2 (")
     assert "is lost: it was saving after step 12" in words
+    assert watch.has_shown_stacks
 
 
 def test_one_that_ends_in_an_error_ends_the_others_with_its_words_and_status(tmp_path):
@@ -64,6 +65,8 @@ def test_one_that_ends_in_an_error_ends_the_others_with_its_words_and_status(tmp
         words, status = watch.ends()
     assert status == 2
     assert "the disk is full" in words
+    # Another's words, which a user can mend, are not to drown in them.
+    assert not watch.has_shown_stacks
 
 
 def test_the_files_of_an_earlier_start_say_nothing(tmp_path):
@@ -74,6 +77,18 @@ def test_the_files_of_an_earlier_start_say_nothing(tmp_path):
         words, _ = watch.ends()
     assert "no sign of life from process 1" in words
     assert "disk" not in words
+    assert not watch.has_shown_stacks
+
+
+def test_before_they_have_met_nobody_is_missed(tmp_path):
+    with Told(tmp_path, dataclasses.replace(LIMITS, start_seconds=1), 0, 2) as watch:
+        # Who waits for that judges by the same bound, and one of the two must be the first.
+        watch.is_meeting = True
+        time.sleep(2)
+        assert not hasattr(watch, "left")
+        watch.is_meeting = False
+        words, _ = watch.ends()
+    assert "no sign of life from process 1" in words
 
 
 def test_where_all_live_and_none_moves_the_place_of_each_is_told(tmp_path):
