@@ -49,9 +49,11 @@ def main(rest: list[str]) -> None:
     from dfjax.plan import advise, report
 
     plan = report.make(config, topology)
-    if not plan.fits and _ADVISE.value:
-        plan = dataclasses.replace(plan, advice=advise.find(config, topology, plan))
-    print(json.dumps(plan.to_json()) if _JSON.value else plan.text())
+    advice = None if plan.fits or not _ADVISE.value else advise.find(config, topology, plan)
+    if _JSON.value:
+        print(json.dumps(plan.to_json() | {"advice": advice and dataclasses.asdict(advice)}))
+    else:
+        print(plan.text() if advice is None else f"{plan.text()}\n\n{advice.text()}")
     sys.exit(0 if plan.fits else DOES_NOT_FIT)
 
 

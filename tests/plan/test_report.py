@@ -1,4 +1,4 @@
-"""A plan from end to end on a CPU, and the advice where it does not fit: compiled, the cheapest first."""
+"""A plan from end to end on a CPU."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import json
 import jax
 import pytest
 
-from dfjax.plan import advise, report, topology
+from dfjax.plan import report, topology
 from tests import small
 from tests.plan import small_device
 
@@ -68,72 +68,6 @@ def test_the_words_have_the_same_numbers_on_one_screen(plan):
     assert f"{plan.mfu_bound:.1%}" in words
     assert len(words.splitlines()) < 40
     assert max(map(len, words.splitlines())) < 120
-
-
-def test_a_step_that_does_not_fit_gets_the_change_that_makes_it_fit(plan, monkeypatch):
-    # A little less than it needs; half the rows at a time need much less.
-    usable = int(0.9 * plan.memory.peak)
-    small_device.use(monkeypatch, memory=usable)
-    # Nothing but accumulation is left to change, on one device.
-    config, where = small.config(ROWS | {"model.remat": "full"}), _cpu()
-    short = dataclasses.replace(plan, usable_bytes=usable)
-    assert not short.fits
-    advice = advise.find(config, where, short)
-    assert advice.change is not None
-    assert advice.change.flags == "--config.train.accumulation=2"
-    assert advice.change.bytes_per_device <= usable
-    assert advice.tried == ()
-    told = dataclasses.replace(short, advice=advice)
-    assert "does NOT fit" in told.text()
-    assert f"to make it fit: {advice.change.flags}" in told.text()
-    assert told.to_json()["advice"]["change"]["flags"] == advice.change.flags
-
-
-def test_a_state_that_is_too_large_by_itself_is_not_compiled_again(plan, monkeypatch):
-    small_device.use(monkeypatch, memory=plan.memory.state["params"])
-    config, where = small.config(ROWS), _cpu()
-    monkeypatch.setattr(advise.build, "build", lambda *_: pytest.fail("compiled"))
-    short = dataclasses.replace(plan, usable_bytes=where.device.usable_bytes)
-    told = dataclasses.replace(short, advice=advise.find(config, where, short))
-    assert told.advice == report.Advice(None, ())
-    assert "take more devices" in told.text()
-
-
-def test_no_more_programs_are_compiled_than_allowed(plan, monkeypatch):
-    small_device.use(monkeypatch)
-    compiled = []
-
-    def build(config, _):
-        compiled.append(config)
-        raise StopIteration
-
-    monkeypatch.setattr(advise.build, "build", build)
-    with pytest.raises(StopIteration):
-        advise.find(small.config(ROWS), _cpu(), plan, most=1)
-    assert len(compiled) == 1
-    assert advise.find(small.config(ROWS), _cpu(), plan, most=0) == report.Advice(None, ())
-
-
-def test_changes_are_tried_from_the_cheapest():
-    flash = small.config({"model.attention": "xla", "model.remat": "dots", "train.batch_size": 8})
-    assert [advise.flags(changes) for changes in advise.candidates(flash, "tpu", 4)] == [
-        "--config.model.attention=auto",
-        "--config.model.attention=auto --config.model.remat=full",
-        "--config.model.attention=auto --config.mesh.data=1 --config.mesh.fsdp=-1",
-        "--config.model.attention=auto --config.model.remat=full --config.mesh.data=1 --config.mesh.fsdp=-1",
-        *(
-            "--config.model.attention=auto --config.model.remat=full --config.mesh.data=1 --config.mesh.fsdp=-1 "
-            f"--config.train.accumulation={parts}"
-            for parts in (2, 4, 8)
-        ),
-    ]
-
-
-def test_a_change_is_a_config(monkeypatch):
-    config = small.config()
-    changed = advise.apply(config, {"model.remat": "full", "mesh.fsdp": -1, "mesh.data": 1})
-    assert (changed.model.remat, changed.mesh.fsdp, changed.mesh.data) == ("full", -1, 1)
-    assert changed.optim == config.optim
 
 
 def test_a_refused_program_is_told_with_what_it_needs(plan):
