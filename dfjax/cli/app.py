@@ -1,9 +1,8 @@
-"""What all commands share: flags, logging, the compilation cache, and errors as one screen of words."""
+"""What all commands share: flags, logging, and errors as one screen of words."""
 
 import logging
 import os
 import re
-import stat
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,10 +14,9 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from dfjax import config as config_lib
+from dfjax.cli import cache
 from dfjax.core import storage
 from dfjax.core.errors import FAILED, WRONG_USE, DfjaxError
-
-flags.DEFINE_string("compilation_cache", "", "folder of compiled programs; empty: in the user's cache; 'off': none")
 
 
 class UsageError(DfjaxError):
@@ -105,7 +103,7 @@ def _refuse_unknown_keys(argv: list[str]) -> None:
 def _guarded(main: Callable[[list[str]], None], rest: list[str]) -> None:
     _set_up_logging()
     try:
-        _set_up_cache()
+        cache.set_up()
         main(rest[1:])
     except DfjaxError as error:
         logging.getLogger("dfjax").debug("", exc_info=error)
@@ -151,37 +149,6 @@ def quiet_unless_first() -> None:
 
     if jax.process_index() and flags.FLAGS.verbosity <= 0:
         logging.getLogger("dfjax").setLevel(logging.WARNING)
-
-
-def _set_up_cache() -> None:
-    """Keep compiled programs in a folder that only this user may write: they are code."""
-    import jax
-
-    wish = flags.FLAGS.compilation_cache
-    if wish == "off":
-        return
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(wish) if wish else Path(home) / "dfjax" / "xla"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fault = _not_ours_alone(folder)
-    except OSError as error:
-        fault = str(error)
-    if fault:
-        logging.getLogger("dfjax").warning("no compilation cache: %s", fault)
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def _not_ours_alone(folder: Path) -> str:
-    """Why others could put programs into the folder, and what to do; empty if only this user can."""
-    status = folder.stat()
-    if status.st_uid != os.geteuid():
-        return f"{folder} belongs to another user; choose another folder with --compilation_cache=FOLDER"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"others may write to {folder}, and what is in it is run; take that away with `chmod go-w {folder}`"
-    return ""
 
 
 def refuse_rest(rest: list[str]) -> None:

@@ -2,12 +2,13 @@
 
 import os
 import stat
+import types
 
 import jax
 import pytest
 from absl import flags
 
-from dfjax.cli import app
+from dfjax.cli import cache
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def used(monkeypatch):
         given = {}
         monkeypatch.setattr(jax.config, "update", given.__setitem__)
         monkeypatch.setattr(flags, "FLAGS", type("Flags", (), {"compilation_cache": wish}))
-        app._set_up_cache()
+        cache.set_up()
         return given
 
     return set_up
@@ -28,7 +29,8 @@ def test_a_new_folder_is_this_users_alone(used, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = tmp_path / "dfjax" / "xla"
     assert used("")["jax_compilation_cache_dir"] == str(folder)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    # The folder above it too, whatever may be put there later.
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, folder.parent)] == [0o700, 0o700]
 
 
 def test_a_folder_that_is_there_and_ours_is_used(used, tmp_path):
@@ -47,6 +49,72 @@ def test_a_folder_of_another_user_is_not_used(used, tmp_path, caplog, monkeypatc
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     assert used(str(tmp_path)) == {}
     assert "belongs to another user; choose another folder with --compilation_cache=FOLDER" in caplog.text
+
+
+@pytest.fixture
+def below(tmp_path):
+    """A safe folder, two below one whose permissions a test sets."""
+    folder = tmp_path / "open" / "between" / "xla"
+    folder.mkdir(parents=True)
+    for each in (folder, folder.parent):
+        each.chmod(0o700)
+    return folder
+
+
+@pytest.fixture
+def members(monkeypatch):
+    """Names of a group that has the folders of the test, besides the user whose own it is by its name."""
+    names: list[str] = []
+    gid = os.getegid()
+    monkeypatch.setattr(cache.pwd, "getpwuid", lambda _: types.SimpleNamespace(pw_gid=gid, pw_name="ann"))
+    monkeypatch.setattr(cache.grp, "getgrgid", lambda _: types.SimpleNamespace(gr_name="ann", gr_mem=names))
+    return names
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o757])
+def test_a_folder_that_others_could_exchange_is_not_used(mode, used, below, caplog):
+    above = below.parents[1]
+    above.chmod(mode)
+    assert used(str(below)) == {}
+    assert f"chmod go-w {above}`, or choose another folder with --compilation_cache=FOLDER" in caplog.text
+
+
+def test_a_link_to_where_others_could_exchange_the_folder_is_not_used(used, below, tmp_path):
+    below.parents[1].chmod(0o777)
+    (tmp_path / "link").symlink_to(below)
+    assert used(str(tmp_path / "link")) == {}
+
+
+def test_a_link_that_others_could_change_is_not_followed_again(used, below, tmp_path):
+    safe = tmp_path / "safe"
+    safe.mkdir(mode=0o700)
+    link = below.parents[1] / "link"
+    link.symlink_to(safe)
+    link.parent.chmod(0o777)
+    assert used(str(link))["jax_compilation_cache_dir"] == str(safe)
+
+
+def test_in_a_sticky_folder_nobody_can_exchange_what_is_not_theirs(used, below):
+    below.parents[1].chmod(0o1777)
+    assert used(str(below))["jax_compilation_cache_dir"] == str(below)
+
+
+def test_a_group_of_this_user_alone_may_write_above(used, below, members, caplog):
+    below.parents[1].chmod(0o775)
+    assert used(str(below))
+    members.append("bob")
+    assert used(str(below)) == {}
+    assert "others may write" in caplog.text
+
+
+def test_a_folder_in_another_users_is_not_used(used, below, caplog, monkeypatch):
+    above, us = below.parents[1], os.geteuid()
+    real = os.stat(above)
+    others = os.stat_result((real.st_mode, real.st_ino, real.st_dev, real.st_nlink, us + 1, *real[5:]))
+    stat_of = type(above).stat
+    monkeypatch.setattr(type(above), "stat", lambda self, **k: others if self == above else stat_of(self, **k))
+    assert used(str(below)) == {}
+    assert f"{above}, in which {below} is, belongs to another user" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made_costs_the_cache_alone(used, tmp_path, caplog):
