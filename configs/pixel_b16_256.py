@@ -1,4 +1,4 @@
-"""Pixels at 256: a DiT-B/16-sized transformer of about 130M parameters on 16-pixel patches.
+"""Pixels at 256: a transformer of DiT-B/16's size on 16-pixel patches: 131M parameters, and 13M that read the caption.
 
     dfjax plan --config=configs/pixel_b16_256.py --topology=v5e:4x4
     dfjax train --config=configs/pixel_b16_256.py --workdir=runs/b16

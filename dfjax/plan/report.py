@@ -205,9 +205,9 @@ def make(config: config_lib.Config, topology: Topology) -> Plan:
     traced = built.traced
     _log.info("compiled in %.0f s; reading the program", built.compile_seconds)
     found = memory.measure(built)
-    totals = None
+    moving = None
     if built.compiled is not None:
-        totals = tuple(traffic.by_axis(traffic.collectives(built.compiled.as_text() or "", traced.mesh)))
+        moving = traffic.collectives(built.compiled.as_text() or "", traced.mesh)
     executed = flops.jaxpr_flops(traced.jaxpr).total
     moved = hbm.step_bytes(config, traced.mesh, found.state)
     device, dtype = topology.device, config.model.dtype
@@ -222,8 +222,8 @@ def make(config: config_lib.Config, topology: Topology) -> Plan:
         jaxpr_flops=executed,
         recomputed_share=flops.recomputed_share(executed, _least_flops(config, topology)),
         hbm_moved=moved,
-        collectives=totals,
-        roofline=roofline_lib.roofline(executed, moved, totals, traced.mesh, topology, dtype),
+        collectives=None if moving is None else tuple(traffic.by_axis(moving)),
+        roofline=roofline_lib.roofline(executed, moved, moving, traced.mesh, topology, dtype),
         examples=config.train.batch_size,
         peak_flops=topology.chips * device.peak_flops(dtype),
         compile_seconds=built.compile_seconds,

@@ -56,7 +56,8 @@ class Collective:
 
     kind: one of ``KINDS``.
     axes: of the mesh, in its order, along which the devices of a group differ.
-    group: devices of a group.
+    group: the devices of one of its groups (of a collective-permute: source and target), as positions in
+      ``mesh.devices.flat``.
     count: how often one execution of the program executes it.
     payload_bytes: the whole array, each time: all-gather's result, the others' operand on one device.
     link_bytes: that each device sends, each time; of a collective-permute a device that sends at all.
@@ -66,7 +67,7 @@ class Collective:
 
     kind: str
     axes: tuple[str, ...]
-    group: int
+    group: tuple[int, ...]
     count: int
     payload_bytes: int
     link_bytes: float
@@ -181,12 +182,13 @@ class _Reader:
         axes = self._devices.axes(groups)
         if not axes:
             return None
-        size = max(map(len, groups))
+        group = max(groups, key=len)
+        size = len(group)
         whole = size if kind == "all-gather" else 1
         return Collective(
             kind=kind,
             axes=axes,
-            group=size,
+            group=tuple(group),
             count=times,
             payload_bytes=whole * sum(array.bytes for array in payload),
             link_bytes=_ring(kind, size) * whole * sum(array.bytes for array in moved),

@@ -1,8 +1,11 @@
 """What the training step moves between chips, read from the program that libtpu compiles of it.
 
 Weights are gathered once forward and once backward in the compute type, their gradients scattered in float32, and
-nothing else of size moves: at most 1.1 times that, with a planted gather above it.
+nothing else of size moves: at most 1.1 times that, with a planted gather above it. Activations do not move over the
+batch axes: what moves there is the same for any batch.
 """
+
+import dataclasses
 
 import jax
 import numpy as np
@@ -95,8 +98,37 @@ def test_a_planted_gather_is_seen(monkeypatch):
     assert traffic.link_bytes(found) > 1.4 * ideal
 
 
-def test_copies_of_the_parameters_sum_gradients_only_over_data():
-    found, _ = _read(sizes={"data": 4, "fsdp": 4})
+@pytest.fixture(scope="module")
+def copies():
+    return _read(sizes={"data": 4, "fsdp": 4})
+
+
+def test_what_moves_over_the_batch_axes_does_not_grow_with_the_batch(copies):
+    few, _ = copies
+    many, _ = _read({"train.batch_size": 4 * VALUES["train.batch_size"]}, {"data": 4, "fsdp": 4})
+    assert traffic.link_bytes(many) == pytest.approx(traffic.link_bytes(few), rel=1e-3)
+    assert {total.kind for total in traffic.by_axis(many)} <= {"all-gather", "reduce-scatter", "all-reduce"}
+
+
+def test_planted_activations_that_move_are_seen(monkeypatch, copies):
+    """The tokens of each layer go to the next device of the axis, and back."""
+    plain = layout.manual
+
+    def there_and_back(tokens):
+        size = jax.lax.axis_size("fsdp")
+        there = [(i, (i + 1) % size) for i in range(size)]
+        moved = jax.lax.ppermute(tokens, "fsdp", there)
+        return jax.lax.ppermute(moved * 1.001, "fsdp", [(to, by) for by, to in there])
+
+    monkeypatch.setattr(layout, "manual", lambda *of: dataclasses.replace(plain(*of), tokens=there_and_back))
+    few, _ = copies
+    many, _ = _read({"train.batch_size": 4 * VALUES["train.batch_size"]}, {"data": 4, "fsdp": 4})
+    assert traffic.link_bytes(many) > 1.05 * traffic.link_bytes(few)
+    assert "collective-permute" in {total.kind for total in traffic.by_axis(many)}
+
+
+def test_copies_of_the_parameters_sum_gradients_only_over_data(copies):
+    found, _ = copies
     over_data = [total for total in traffic.by_axis(found) if "data" in total.axes]
     assert {total.kind for total in over_data} <= {"all-reduce", "reduce-scatter", "all-gather"}
     parameters = sum(np.prod(x.shape) for x in jax.tree.leaves(small_params()))

@@ -9,6 +9,7 @@ import pytest
 
 from dfjax import config as config_lib
 from dfjax.parallel import mesh as mesh_lib
+from dfjax.parallel import torus
 from dfjax.plan import hbm, roofline, topology, traffic
 from dfjax.plan.topology import Topology
 from tests import small
@@ -38,6 +39,14 @@ class FakeMesh:
         self.devices = self.devices.reshape(tuple(sizes.values()))
         self.axis_names = tuple(sizes)
 
+    def positions(self, *axes: str) -> tuple[int, ...]:
+        """Of the devices that the axes join with the first one."""
+        where = tuple(slice(None) if axis in axes else 0 for axis in self.axis_names)
+        return tuple(np.arange(self.devices.size).reshape(self.devices.shape)[where].ravel().tolist())
+
+    def group(self, *axes: str) -> list[Chip]:
+        return [self.devices.flat[position] for position in self.positions(*axes)]
+
 
 @pytest.mark.parametrize(
     ("name", "sizes", "axes", "links"),
@@ -55,7 +64,7 @@ class FakeMesh:
 )
 def test_links_are_those_of_the_torus(name, sizes, axes, links):
     where = topology.parse(name)
-    found = roofline.bandwidth(axes, FakeMesh(where, **sizes), where)
+    found = roofline.bandwidth(FakeMesh(where, **sizes).group(*axes), where)
     assert found == pytest.approx(links * where.device.link_bandwidth)
 
 
@@ -63,33 +72,51 @@ def test_links_are_those_of_the_torus(name, sizes, axes, links):
 def test_between_slices_and_nodes_the_network_counts(name):
     where = topology.parse(name)
     mesh = FakeMesh(where, replica=2, fsdp=math.prod(where.shape))
-    assert roofline.bandwidth(("replica",), mesh, where) == where.device.dcn_bandwidth
-    assert roofline.bandwidth(("replica", "fsdp"), mesh, where) == where.device.dcn_bandwidth
+    assert roofline.bandwidth(mesh.group("replica"), where) == where.device.dcn_bandwidth
+    assert roofline.bandwidth(mesh.group("replica", "fsdp"), where) == where.device.dcn_bandwidth
     # Two lines, or one link into the switch.
     inside = {"v5e": 2, "h100": 1}[where.kind] * where.device.link_bandwidth
-    assert roofline.bandwidth(("fsdp",), mesh, where) == inside
+    assert roofline.bandwidth(mesh.group("fsdp"), where) == inside
+
+
+def test_two_neighbours_over_the_end_of_a_ring_are_one_link_apart():
+    where = topology.parse("v5e:16x16")
+    mesh = FakeMesh(where, fsdp=256)
+    for pair in ((0, 1), (0, 15), (0, 240)):
+        assert roofline.bandwidth([mesh.devices.flat[i] for i in pair], where) == where.device.link_bandwidth
 
 
 def test_a_mesh_of_libtpus_devices_has_the_links_of_its_topology():
     where = topology.parse("v5e:16x16")
     devices = list(targets.mesh("v5e:16x16", x=256).devices.flat)
+    assert roofline.bandwidth(devices, where) == 4 * where.device.link_bandwidth
+    # One ring, as ``parallel/torus.py`` goes: half the links.
     mesh = mesh_lib.make(config_lib.Mesh(data=1, fsdp=-1), devices)
-    assert roofline.bandwidth(("fsdp",), mesh, where) == 4 * where.device.link_bandwidth
+    (ring, *_), (other, *_) = torus.stages(mesh, "fsdp")
+    for group in (ring, other):
+        chips = [mesh.devices.flat[position] for position in group]
+        assert roofline.bandwidth(chips, where) == 2 * where.device.link_bandwidth
 
 
 def test_the_bound_is_the_longest_of_the_three():
     where = topology.parse("v5e:16x16")
     mesh, device = FakeMesh(where, data=16, fsdp=16), where.device
-    totals = [
-        traffic.Total("all-gather", ("fsdp",), 3, 1, 2 * device.link_bandwidth),
-        traffic.Total("all-reduce", ("fsdp",), 3, 1, 4 * device.link_bandwidth),
-        traffic.Total("all-reduce", ("data",), 3, 1, 2 * device.link_bandwidth),
+
+    def collective(kind: str, axis: str, count: int, links: float) -> traffic.Collective:
+        return traffic.Collective(
+            kind, (axis,), mesh.positions(axis), count, 1, links * device.link_bandwidth, "f32", ""
+        )
+
+    found = [
+        collective("all-gather", "fsdp", 2, 1.0),
+        collective("all-reduce", "fsdp", 1, 4.0),
+        collective("all-reduce", "data", 4, 0.5),
     ]
     work = 0.5 * 256 * device.peak_flops_bf16
-    found = roofline.roofline(work, 0.25 * device.hbm_bandwidth, totals, mesh, where, "bfloat16")
-    assert (found.compute, found.hbm) == (0.5, 0.25)
-    assert found.by_axes == {"fsdp": 3.0, "data": 1.0}
-    assert found.interconnect == found.bound == 4.0
+    line = roofline.roofline(work, 0.25 * device.hbm_bandwidth, found, mesh, where, "bfloat16")
+    assert (line.compute, line.hbm) == (0.5, 0.25)
+    assert line.by_axes == {"fsdp": 3.0, "data": 1.0}
+    assert line.interconnect == line.bound == 4.0
     assert roofline.roofline(work, 0.0, [], mesh, where, "bfloat16").bound == 0.5
     assert roofline.roofline(work, 0.0, None, mesh, where, "bfloat16").bound is None
 
