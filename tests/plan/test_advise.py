@@ -133,8 +133,7 @@ def test_advice_that_is_followed_fits(monkeypatch):
     """Compiled for a slice, each program once. Many pieces and many rows, so that state and activations can shrink."""
     where = _tpus("v5e:2x2")
     monkeypatch.setattr(build, "build", functools.cache(build.build))
-    values = {"model.depth": 1, "model.remat": "full", "text.vocab_size": 4096, "train.batch_size": 512}
-    config = small.config(values)
+    config = small.config({"model.depth": 1, "text.vocab_size": 16_384, "train.batch_size": 1024})
     plan = report.make(config, where)
 
     def advised(usable: int) -> advise.Advice:
