@@ -18,22 +18,6 @@ _GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
-class Change:
-    """A change of config that makes a step fit, as flags of the command, and the bytes a device it then needs."""
-
-    flags: str
-    bytes_per_device: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Advice:
-    """What was compiled to make a step fit: the cheapest change that does, if any, and those before it that do not."""
-
-    change: Change | None
-    tried: tuple[Change, ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class Plan:
     """A step on a topology; bytes are of one device, operations over all of them, all for one optimizer step.
 
@@ -61,7 +45,6 @@ class Plan:
     examples: int
     peak_flops: float
     compile_seconds: float
-    advice: Advice | None = None
 
     @property
     def fits(self) -> bool:
@@ -108,7 +91,6 @@ class Plan:
             "images_per_second": self.images_per_second,
             "mfu_bound": self.mfu_bound,
             "compile_seconds": self.compile_seconds,
-            "advice": None if self.advice is None else dataclasses.asdict(self.advice),
         }
         if self.collectives is not None:
             found["collectives"] = [dataclasses.asdict(total) | {"axes": [*total.axes]} for total in self.collectives]
@@ -131,8 +113,7 @@ class Plan:
             *self._traffic_lines(),
             "",
             *self._time_lines(),
-            f"compiled in {self.compile_seconds:.0f} s",
-            *self._advice_lines(),
+            f"{'refused after' if self.collectives is None else 'compiled in'} {self.compile_seconds:.0f} s",
         ]
         return "\n".join(lines)
 
@@ -181,18 +162,6 @@ class Plan:
             rows.append(("MFU, at most", f"{self.mfu_bound:.1%}"))
         return _table("roofline a step", rows)
 
-    def _advice_lines(self) -> list[str]:
-        if self.advice is None:
-            return []
-        tried = [f"  tried {change.flags}: {_size(change.bytes_per_device)}" for change in self.advice.tried]
-        change = self.advice.change
-        if change is None:
-            state = sum(self.memory.state.values())
-            words = f"found no remat, fsdp or accumulation with which it fits; the state is {_size(state)} a device"
-            return ["", *tried, f"{words}: take more devices or a smaller network"]
-        needed = _size(change.bytes_per_device)
-        return ["", *tried, f"to make it fit: {change.flags}", f"  which needs {needed} a device"]
-
 
 def make(config: config_lib.Config, topology: Topology) -> Plan:
     """Compile a config's step for a topology and read the program.
@@ -203,7 +172,8 @@ def make(config: config_lib.Config, topology: Topology) -> Plan:
     _log.info("compiling the step for %s", topology)
     built = build.build(config, topology)
     traced = built.traced
-    _log.info("compiled in %.0f s; reading the program", built.compile_seconds)
+    done = "refused after" if built.compiled is None else "compiled in"
+    _log.info("%s %.0f s; reading the program", done, built.compile_seconds)
     found = memory.measure(built)
     moving = None
     if built.compiled is not None:
