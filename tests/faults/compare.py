@@ -61,6 +61,12 @@ def read(workdir: pathlib.Path) -> State:
     return State(arrays, others)
 
 
+def without_means(state: State) -> State:
+    """The same, of whose metrics only validation is kept: a run that is told to end writes its means at that step too."""
+    lines = [line for line in state.others["metrics"] if any(name.startswith("validation/") for name in line)]
+    return State(state.arrays, state.others | {"metrics": lines})
+
+
 def difference(wanted: State, found: State) -> Difference:
     """What is missing, too much, or other than wanted by a single bit."""
     names = [name for name in wanted.others | found.others if wanted.others.get(name) != found.others.get(name)]

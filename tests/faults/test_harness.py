@@ -143,6 +143,13 @@ def test_what_depends_on_time_is_not_compared(tmp_path):
     assert compare._metrics(path) == [{"step": 2, "train/loss": 0.25}, {"step": 6, "validation/loss": 0.75}]
 
 
+def test_after_a_request_to_end_the_means_of_training_are_not_compared():
+    lines = [{"step": 2, "train/loss": 0.25}, {"step": 6, "validation/loss": 0.75}]
+    found = compare.without_means(compare.State({"w": np.ones(2)}, {"metrics": lines, "ledger": "a"}))
+    assert found.others == {"metrics": lines[1:], "ledger": "a"}
+    assert list(found.arrays) == ["w"]
+
+
 def test_a_record_grows_and_is_read_again(tmp_path):
     path = tmp_path / "record.jsonl"
     first = [_line(index=index, in_save=index == 1, instant=plan.SAVE) for index in range(3)]
