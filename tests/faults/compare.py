@@ -62,7 +62,7 @@ def read(workdir: pathlib.Path) -> State:
 
 
 def without_means(state: State) -> State:
-    """The same, of whose metrics only validation is kept: a run that is told to end writes its means at that step too."""
+    """The same, of whose metrics only validation is kept: a run that is told to end writes its means then, too."""
     lines = [line for line in state.others["metrics"] if any(name.startswith("validation/") for name in line)]
     return State(state.arrays, state.others | {"metrics": lines})
 
