@@ -49,7 +49,7 @@ def campaign(tmp_path, monkeypatch):
         program = tmp_path / "actor.py"
         program.write_text(ACTOR.replace("FAILS", str(fails)))
         monkeypatch.setattr(processes, "_PROGRAM", program)
-        nothing = compare.State({}, {})
+        nothing = compare.State({}, {"metrics": []})
         monkeypatch.setattr(compare, "read", lambda workdir: nothing)
         monkeypatch.setattr(campaign_lib, "_not_met", lambda planted, found: "")
         (tmp_path / "data_0").mkdir()
