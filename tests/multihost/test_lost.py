@@ -35,6 +35,23 @@ def _strike(number: int, room, rank: int, is_there, deadline: float) -> None:
     raise AssertionError(f"process {rank} did not come that far: {beat}")
 
 
+def _words_of_the_other(number: int, rank: int, is_there, folder) -> tuple[str, str]:
+    """Of two processes one gets a signal: all that the other says, and its last line, which names it."""
+    data, room = str(folder / "data"), folder / "run"
+    tiny.TinyLabelled(data_dir=data).download_and_prepare()
+    processes = command.start_joined(2, *command.train(room, data, *OVERRIDES))
+    struck, waiting = processes[rank], processes[1 - rank]
+    try:
+        _strike(number, room, rank, is_there, time.monotonic() + 300)
+        ((status, words),) = command.ends([waiting])
+    finally:
+        struck.kill()
+    assert status == 1
+    *_, last = [line for line in words.splitlines() if line.startswith("dfjax:")]
+    assert last.startswith(f"dfjax: process {rank} (")
+    return words, last
+
+
 @pytest.mark.parametrize(
     ("rank", "is_there", "place"),
     [
@@ -44,18 +61,7 @@ def _strike(number: int, room, rank: int, is_there, deadline: float) -> None:
     ids=["the first one, in a step", "another one, at its start"],
 )
 def test_a_stopped_process_is_named_with_its_place(rank, is_there, place, tmp_path):
-    data, room = str(tmp_path / "data"), tmp_path / "run"
-    tiny.TinyLabelled(data_dir=data).download_and_prepare()
-    processes = command.start_joined(2, *command.train(room, data, *OVERRIDES))
-    stopped, waiting = processes[rank], processes[1 - rank]
-    try:
-        _strike(signal.SIGSTOP, room, rank, is_there, time.monotonic() + 300)
-        ((status, words),) = command.ends([waiting])
-    finally:
-        stopped.kill()
-    assert status == 1
-    *_, last = [line for line in words.splitlines() if line.startswith("dfjax:")]
-    assert last.startswith(f"dfjax: process {rank} (")
+    words, last = _words_of_the_other(signal.SIGSTOP, rank, is_there, tmp_path)
     assert "is lost: it was " in last
     assert any(phase in last for phase in place.split("|"))
     # Where the waiting one waits.
@@ -64,17 +70,6 @@ def test_a_stopped_process_is_named_with_its_place(rank, is_there, place, tmp_pa
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_is_named_also_where_it_coordinates_the_others(rank, tmp_path):
-    data, room = str(tmp_path / "data"), tmp_path / "run"
-    tiny.TinyLabelled(data_dir=data).download_and_prepare()
-    processes = command.start_joined(2, *command.train(room, data, *OVERRIDES))
-    killed, waiting = processes[rank], processes[1 - rank]
-    try:
-        _strike(signal.SIGKILL, room, rank, lambda beat: beat["step"] >= 5, time.monotonic() + 300)
-        ((status, words),) = command.ends([waiting])
-    finally:
-        killed.kill()
-    assert status == 1
-    *_, last = [line for line in words.splitlines() if line.startswith("dfjax:")]
-    assert last.startswith(f"dfjax: process {rank} (")
+    words, last = _words_of_the_other(signal.SIGKILL, rank, lambda beat: beat["step"] >= 5, tmp_path)
     assert "is gone without a word; it was " in last
     assert "dfjax/cli/train.py" in words

@@ -10,25 +10,11 @@ import pytest
 from dfjax.plan import advise, build, report, topology
 from tests import small
 from tests.plan import small_device
+from tests.plan.small_device import ROWS
 
 NO_LIBTPU = "libtpu is missing, which compiles for TPUs on a CPU: pip install libtpu"
-CPU = topology.Topology("cpu", (1,))
-# More rows, so that activations outweigh the state.
-ROWS = {"train.batch_size": 64}
 # As many tokens, and heads as wide, as splash takes.
 FLASH = {"text.max_tokens": 64, "model.patch": 2, "model.width": 128, "model.attention": "xla", "model.remat": "dots"}
-
-
-@pytest.fixture(scope="module")
-def plan():
-    with pytest.MonkeyPatch.context() as patch:
-        small_device.use(patch)
-        yield report.make(small.config(ROWS), _cpu())
-
-
-def _cpu() -> topology.Topology:
-    """A new one: each keeps the device it was first asked for."""
-    return dataclasses.replace(CPU)
 
 
 def _tpus(name: str) -> topology.Topology:
@@ -160,7 +146,7 @@ def test_a_step_that_does_not_fit_gets_the_change_that_makes_it_fit(plan, monkey
     usable = int(0.9 * plan.memory.peak)
     small_device.use(monkeypatch, memory=usable)
     # Nothing but accumulation is left to change, on one device.
-    config, where = small.config(ROWS | {"model.remat": "full"}), _cpu()
+    config, where = small.config(ROWS | {"model.remat": "full"}), small_device.topology()
     short = dataclasses.replace(plan, usable_bytes=usable)
     assert not short.fits
     advice = advise.find(config, where, short)
@@ -182,7 +168,7 @@ def test_the_quickest_of_those_that_fit_is_told(plan, monkeypatch):
         return plan.memory.peak - fits, 1.0, 1.5 * parts
 
     asked = _plans(monkeypatch, short, needs)
-    advice = advise.find(small.config(ROWS), _cpu(), short)
+    advice = advise.find(small.config(ROWS), small_device.topology(), short)
     assert [(config.model.remat, config.train.accumulation) for config in asked] == [
         ("attention", 1),
         ("dots", 1),
@@ -193,7 +179,9 @@ def test_the_quickest_of_those_that_fit_is_told(plan, monkeypatch):
     assert [change.seconds for change in advice.tried] == [1.5, 1.5, 3.0]
 
     asked = _plans(monkeypatch, short, lambda _: (plan.memory.peak - 1, 1.0, 0.5))
-    assert advise.find(small.config(ROWS), _cpu(), short).change.flags == "--config.model.remat=attention"
+    assert (
+        advise.find(small.config(ROWS), small_device.topology(), short).change.flags == "--config.model.remat=attention"
+    )
     assert len(asked) == 1
 
 
@@ -201,13 +189,13 @@ def test_what_accumulation_cannot_bring_low_enough_is_not_compiled(plan, monkeyp
     state = sum(plan.memory.state.values())
     short = dataclasses.replace(plan, usable_bytes=state + (plan.memory.peak - state) // 8 - 1)
     asked = _plans(monkeypatch, short, lambda _: (plan.memory.peak, 1.0, 0.0))
-    advise.find(small.config(ROWS | {"model.remat": "full"}), _cpu(), short)
+    advise.find(small.config(ROWS | {"model.remat": "full"}), small_device.topology(), short)
     assert [config.train.accumulation for config in asked] == [16]
 
 
 def test_a_state_that_is_too_large_by_itself_is_not_compiled_again(plan, monkeypatch):
     small_device.use(monkeypatch, memory=plan.memory.state["params"])
-    config, where = small.config(ROWS), _cpu()
+    config, where = small.config(ROWS), small_device.topology()
     monkeypatch.setattr(build, "build", lambda *_: pytest.fail("compiled"))
     advice = advise.find(config, where, dataclasses.replace(plan, usable_bytes=where.device.usable_bytes))
     assert advice == advise.Advice(None, ())
@@ -217,7 +205,7 @@ def test_a_state_that_is_too_large_by_itself_is_not_compiled_again(plan, monkeyp
 def test_words_after_giving_up_say_that_not_all_was_tried(plan, monkeypatch):
     short = dataclasses.replace(plan, usable_bytes=plan.memory.peak - 1)
     asked = _plans(monkeypatch, short, lambda _: (plan.memory.peak, 1.0, 0.0))
-    advice = advise.find(small.config(ROWS), _cpu(), short, most=2)
+    advice = advise.find(small.config(ROWS), small_device.topology(), short, most=2)
     assert len(asked) == len(advice.tried) == 2
     assert advice.change is None
     last = f"--config.model.remat=full --config.train.accumulation={ROWS['train.batch_size']}"

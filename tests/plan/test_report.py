@@ -6,13 +6,10 @@ import json
 import jax
 import pytest
 
-from dfjax.plan import report, topology
+from dfjax.plan import report
 from tests import small
 from tests.plan import small_device
 
-CPU = topology.Topology("cpu", (1,))
-# More rows, so that activations outweigh the state.
-ROWS = {"train.batch_size": 64}
 KEYS = {
     "fits",
     "bytes_per_device",
@@ -23,18 +20,6 @@ KEYS = {
     "mfu_bound",
     "compile_seconds",
 }
-
-
-@pytest.fixture(scope="module")
-def plan():
-    with pytest.MonkeyPatch.context() as patch:
-        small_device.use(patch)
-        yield report.make(small.config(ROWS), _cpu())
-
-
-def _cpu() -> topology.Topology:
-    """A new one: each keeps the device it was first asked for."""
-    return dataclasses.replace(CPU)
 
 
 def test_a_plan_is_one_json_object_with_the_promised_keys(plan):
@@ -59,7 +44,7 @@ def test_what_the_jaxpr_counts_is_what_the_formula_says(plan):
 def test_whole_layers_computed_again_are_a_share_of_the_work(monkeypatch):
     small_device.use(monkeypatch)
     # A forward pass more, of three: a quarter, less what lies outside the layers.
-    assert 0.15 < report.make(small.config({"model.remat": "full"}), _cpu()).recomputed_share < 0.25
+    assert 0.15 < report.make(small.config({"model.remat": "full"}), small_device.topology()).recomputed_share < 0.25
 
 
 def test_the_words_have_the_same_numbers_on_one_screen(plan):
