@@ -23,6 +23,12 @@ from dfjax.parallel.watch import Watch
 _log = logging.getLogger(__name__)
 
 
+# --num_processes and --process_id without a coordinator: neither flag; or what a script for any number of processes gives the only one.
+_ALONE = ((0, -1), (1, -1), (1, 0))
+# Colons of a host, as in IPv6, are in brackets.
+_ADDRESS = re.compile(r"(?P<host>\[[^][\s]+]|[^][:\s]+)(:(?P<port>[0-9]*))?")
+
+
 class HostError(DfjaxError):
     """The hosts of a run did not find each other."""
 
@@ -97,12 +103,6 @@ def check_flags(coordinator: str, num_processes: int, process_id: int) -> None:
             "--coordinator needs --num_processes of at least 1 and a --process_id from 0 below it, "
             f"not {num_processes} and {process_id}"
         )
-
-
-# Neither flag; or what a script for any number of processes gives the only one.
-_ALONE = ((0, -1), (1, -1), (1, 0))
-# Colons of a host, as in IPv6, are in brackets.
-_ADDRESS = re.compile(r"(?P<host>\[[^][\s]+]|[^][:\s]+)(:(?P<port>[0-9]*))?")
 
 
 def start(

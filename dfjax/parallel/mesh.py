@@ -64,7 +64,6 @@ _DEAR = {"replica": 2, "data": 1, "fsdp": 2, "tensor": 4, "context": 4}
 def _nearest(wanted: dict[str, int], devices: int, slices: int) -> str:
     """Flags of the mesh over ``devices`` that changes the wanted sizes least, its replicas divided over ``slices``."""
     free = next((axis for axis in _FREE_FIRST if wanted[axis] == -1), "data")
-
     kept = {axis: max(1, size) for axis, size in wanted.items() if axis != free or size > 0}
 
     def distance(shape: tuple[int, ...]) -> float:
