@@ -22,8 +22,7 @@ from dfjax.parallel.watch import Watch
 
 _log = logging.getLogger(__name__)
 
-
-# --num_processes and --process_id without a coordinator: neither flag; or what a script for any number of processes gives the only one.
+# --num_processes and --process_id without a coordinator: neither; or what a script for any number gives the only one.
 _ALONE = ((0, -1), (1, -1), (1, 0))
 # Colons of a host, as in IPv6, are in brackets.
 _ADDRESS = re.compile(r"(?P<host>\[[^][\s]+]|[^][:\s]+)(:(?P<port>[0-9]*))?")
