@@ -328,6 +328,29 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True)
+class Eval:
+    evaluators: tuple[str, ...] = _key(
+        ("validation", "distances", "alignment", "memory", "heldout"),
+        "what `dfjax evaluate` measures",
+        choices=("validation", "distances", "alignment", "memory", "heldout", "clip"),
+        resume=True,
+    )
+    every_steps: int = _key(0, "steps between evaluations inside training, on its mesh; 0: none", low=0, resume=True)
+    num_images: int = _key(512, "pictures drawn for a checkpoint, and for its held-out captions", low=2, resume=True)
+    num_real: int = _key(10_000, "most real pictures that they are compared with", low=2, resume=True)
+    features: str = _key(
+        "efficientnet_lite0",
+        "network whose features distances are taken on",
+        choices=("efficientnet_lite0", "inception_v3", "dinov2"),
+        resume=True,
+    )
+    weights: str = _key("", "file with its weights; empty: those of its installed package", resume=True)
+    clip: str = _key("", "folder with CLIP's weights and tokenizer, for the evaluator clip", resume=True)
+    batch_size: int = _key(64, "pictures drawn, or put through the features, at once", low=1, resume=True)
+    seed: int = _key(0, "seed of the noise that pictures are drawn from", low=0, high=2**31 - 1, resume=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class Hosts:
     start_seconds: int = _key(300, "longest wait for all processes of a run to start", low=5, resume=True)
     lost_seconds: int = _key(
@@ -362,6 +385,7 @@ class Config:
     train: Train = Train()
     mesh: Mesh = Mesh()
     sample: Sample = Sample()
+    eval: Eval = Eval()
     hosts: Hosts = Hosts()
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -449,12 +473,13 @@ def _checked(key: str, value: Any) -> Any:
     if type(value) is not expected:
         raise ConfigError(f"config key {key!r} takes {expected.__name__}, not {type(value).__name__} ({_shown(value)})")
     choices = field.metadata["choices"]
-    if choices and value not in choices:
-        close = difflib.get_close_matches(value[:_LONGEST_NAME], choices, n=1, cutoff=0.0)[0]
-        raise ConfigError(
-            f"config key {key!r} takes one of {', '.join(choices)}, not {_shown(value)}; did you mean {close!r}?"
-        )
     for one in value if isinstance(value, tuple) else (value,):
+        if choices and one not in choices:
+            close = difflib.get_close_matches(one[:_LONGEST_NAME], choices, n=1, cutoff=0.0)[0]
+            raise ConfigError(
+                f"config key {key!r} takes {'some' if isinstance(value, tuple) else 'one'} of {', '.join(choices)}, "
+                f"not {_shown(one)}; did you mean {close!r}?"
+            )
         _check_one(key, one, field.metadata["low"], field.metadata["high"])
     return value
 

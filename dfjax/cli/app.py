@@ -1,12 +1,14 @@
 """What all commands share: flags, logging, and errors as one screen of words."""
 
+import dataclasses
 import logging
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app as absl_app
 from absl import flags
@@ -17,6 +19,9 @@ from dfjax import config as config_lib
 from dfjax.cli import cache
 from dfjax.core import storage
 from dfjax.core.errors import FAILED, WRONG_USE, DfjaxError
+
+# Of absl's flags, in the words of the schema.
+_BOUNDS = {"lower_bound": "low", "upper_bound": "high"}
 
 
 class UsageError(DfjaxError):
@@ -30,6 +35,42 @@ def define_config() -> flags.FlagHolder:
     holder = config_flags.DEFINE_config_file("config", None, "recipe file, such as configs/emoji.py", lock_config=True)
     flags.mark_flag_as_required("config")
     return holder
+
+
+def define_section(section: str, but: Sequence[str] = ()) -> dict[str, flags.FlagHolder]:
+    """A flag for each key of a section of the config, but for some; None is the run's own value."""
+    define: dict[type, Any] = {
+        str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        tuple: flags.DEFINE_list,
+    }
+    holders = {}
+    for field in dataclasses.fields(config_lib.SECTIONS[section]):
+        if field.name not in but:
+            choices = f" ({', '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
+            words = f"{field.metadata['doc']}{choices}; by default the run's {section}.{field.name}"
+            numeric = isinstance(field.default, int | float)
+            bounds = {flag: field.metadata[end] for flag, end in _BOUNDS.items()} if numeric else {}
+            holders[field.name] = define[type(field.default)](field.name, None, words, **bounds)
+    return holders
+
+
+def read_section(section: str, holders: dict[str, flags.FlagHolder]) -> dict[str, Any]:
+    """What the flags of :func:`define_section` change. Raises UsageError for numbers that are none."""
+    wishes = {name: holder.value for name, holder in holders.items() if holder.value is not None}
+    for name, value in wishes.items():
+        if isinstance(value, list):
+            default = config_lib.FIELDS[f"{section}.{name}"].default
+            wishes[name] = _numbers(name, value) if isinstance(default[0], float) else tuple(value)
+    return wishes
+
+
+def _numbers(name: str, words: Sequence[str]) -> tuple[float, ...]:
+    try:
+        return tuple(float(word.strip("() ")) for word in words)
+    except ValueError as error:
+        raise UsageError(f"--{name} takes numbers with commas between, such as 0.1,0.9") from error
 
 
 def run(main: Callable[[list[str]], None], argv: list[str], doc: str) -> None:

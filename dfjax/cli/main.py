@@ -7,6 +7,7 @@ import sys
 COMMANDS = {
     "train": "train a recipe in a work directory; the same command resumes it",
     "sample": "draw prompts with a trained work directory",
+    "evaluate": "measure a run's checkpoints, as they appear or afterwards",
     "average": "make an average of the weights of any length from a run's snapshots",
     "plan": "compile a recipe's step for devices that need not be there: will it fit, how fast at most",
     "checkpoint": "list, inspect, verify or prune a run's checkpoints",

@@ -13,9 +13,7 @@ Draws each prompt in a row of its own. Prints the paths of the pictures.
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -48,29 +46,7 @@ _FILM = flags.DEFINE_string("film", "", "also write a strip of the first picture
 
 _log = logging.getLogger(__name__)
 _FRAMES = 10
-_BOUNDS = {"lower_bound": "low", "upper_bound": "high"}
-
-
-def _define_settings() -> dict[str, flags.FlagHolder]:
-    """A flag for each other key of the config's sample section; None is the run's own value."""
-    define: dict[type, Any] = {
-        str: flags.DEFINE_string,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        tuple: flags.DEFINE_list,
-    }
-    holders = {}
-    for field in dataclasses.fields(config_lib.Sample):
-        if field.name not in ("prompts", "guidance", "negative_prompt"):
-            choices = f" ({', '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
-            words = f"{field.metadata['doc']}{choices}; by default the run's sample.{field.name}"
-            numeric = isinstance(field.default, int | float)
-            bounds = {flag: field.metadata[end] for flag, end in _BOUNDS.items()} if numeric else {}
-            holders[field.name] = define[type(field.default)](field.name, None, words, **bounds)
-    return holders
-
-
-_SETTINGS = _define_settings()
+_SETTINGS = app.define_section("sample", ("prompts", "guidance", "negative_prompt"))
 
 
 def main(rest: list[str]) -> None:
@@ -125,9 +101,7 @@ def _settings(config: config_lib.Config) -> config_lib.Sample:
     Raises:
       ConfigError, UsageError: they cannot be used, alone or together.
     """
-    wishes = {name: holder.value for name, holder in _SETTINGS.items() if holder.value is not None}
-    if "guidance_interval" in wishes:
-        wishes["guidance_interval"] = _numbers("guidance_interval", wishes["guidance_interval"])
+    wishes = app.read_section("sample", _SETTINGS)
     if _NEGATIVE.value:
         # Any of them: whether there is one is what the config checks.
         wishes["negative_prompt"] = max(_NEGATIVE.value)
@@ -135,13 +109,6 @@ def _settings(config: config_lib.Config) -> config_lib.Sample:
     if _GUIDE_STEP.value is not None and not settings.guide:
         raise app.UsageError("--guide_step is the step of a guide: name its work directory with --guide=RUN")
     return settings
-
-
-def _numbers(name: str, words: Sequence[str]) -> tuple[float, ...]:
-    try:
-        return tuple(float(word.strip("() ")) for word in words)
-    except ValueError as error:
-        raise app.UsageError(f"--{name} takes numbers with commas between, such as 0.1,0.9") from error
 
 
 def _for_each(name: str, values: list) -> list:

@@ -44,7 +44,7 @@ def main(rest: list[str]) -> None:
             app.quiet_unless_first()
             from dfjax.train import loop
 
-            loop.train(config, room.path, hooks=(_sample_hook,), profile=_PROFILE.value, request=request)
+            loop.train(config, room.path, hooks=(_sample_hook, _evaluate_hook), profile=_PROFILE.value, request=request)
     except DfjaxError:
         if is_new:
             room.discard_unused()
@@ -84,3 +84,29 @@ def _sample_hook(run):
         return {}, {"samples": np.asarray(sheet)[None]}
 
     return Hook(run.config.train.sample_every_steps, call)
+
+
+def _evaluate_hook(run):
+    """The evaluators of the config's eval section, on the mesh that trains, to TensorBoard and RUN/eval."""
+    import jax
+    from clu import metric_writers
+
+    from dfjax.evals.bench import Bench, Model
+    from dfjax.evals.suite import Suite
+    from dfjax.sample import restore
+    from dfjax.train.hooks import Hook
+
+    every, guide = run.config.eval.every_steps, run.config.sample.guide
+    if not every or run.source is None:
+        return Hook(0, lambda state, step: ({}, {}))
+    bench = Bench(run.config, run.mesh, run.room.path / "eval")
+    model = Model(run.config, run.denoiser, run.tokenizer, restore.load(guide, run.mesh) if guide else None)
+    writer = metric_writers.create_default_writer(bench.folder, just_logging=jax.process_index() > 0)
+    suite = Suite(bench, model, writer)
+    suite.ceiling()
+
+    def call(state, step: int):
+        suite.measure(state.ema, step, int(state.attempt))
+        return {}, {}
+
+    return Hook(every, call)

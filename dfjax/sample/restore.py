@@ -21,13 +21,14 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """Averaged weights and all that is needed to call them."""
+    """Averaged weights and all that is needed to call them. ``attempt``: how often the run had gone back by then."""
 
     config: config_lib.Config
     denoiser: denoiser_lib.Denoiser
     tokenizer: Tokenizer
     params: Any
     step: int
+    attempt: int = 0
 
 
 def load(workdir: Path | str, mesh: Mesh, step: int | None = None, average: float | None = None) -> Trained:
@@ -51,8 +52,9 @@ def load(workdir: Path | str, mesh: Mesh, step: int | None = None, average: floa
     with Checkpoints(room.checkpoints) as checkpoints:
         config, tokenizer, denoiser, wanted = _described(checkpoints, step, mesh)
         params = checkpoints.arrays(step, {"ema": wanted})["ema"]
+        attempt = int(checkpoints.meta(step).get("attempt", 0))
     _log.info("loaded the averaged weights of step %d from %s", step, room.path)
-    return Trained(config, denoiser, tokenizer, params, step)
+    return Trained(config, denoiser, tokenizer, params, step, attempt)
 
 
 def _reconstructed(room: Workdir, mesh: Mesh, step: int | None, std: float) -> Trained:

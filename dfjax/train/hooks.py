@@ -77,7 +77,7 @@ def validate(ready: run.Run, source: sources.RecordSource | None) -> Hook:
     losses = validation.make(ready.denoiser, config, ready.mesh)
 
     def loss(state: TrainState, number: int):
-        scalars = losses(state.ema, batches)
+        scalars = {name: loss.mean for name, loss in losses(state.ema, batches).items()}
         _log.info("step %d  validation loss %.4f", number, scalars["validation/loss"])
         return scalars, {}
 

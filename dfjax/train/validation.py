@@ -1,5 +1,6 @@
 """The validation loss: fixed records, noise levels and noise, so that the same weights give the same number."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,9 +19,15 @@ from dfjax.parallel import mesh as mesh_lib
 LEVELS = tuple((k + 0.5) / 8 for k in range(8))
 
 
-def make(
-    denoiser: Denoiser, config: config_lib.Config, mesh: Mesh
-) -> Callable[[Any, Sequence[dict]], dict[str, float]]:
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A mean over records, and its standard error; None of a single record."""
+
+    mean: float
+    stderr: float | None
+
+
+def make(denoiser: Denoiser, config: config_lib.Config, mesh: Mesh) -> Callable[[Any, Sequence[dict]], dict[str, Loss]]:
     """A function (params, batches) -> ``validation/loss`` and ``validation/loss_t=...`` for each of LEVELS.
 
     Batches have ``image``, ``tokens`` and ``mask`` (1 for a record, 0 for padding). Record i's noise is drawn from
@@ -28,13 +35,13 @@ def make(
     """
     process = process_lib.make(config.diffusion)
 
-    def sums(params, batch, first):
+    def at_levels(params, batch, first):
         x0 = images.to_unit(batch["image"])
         index = first + jnp.arange(x0.shape[0], dtype=jnp.int32)
         eps = loss_lib.gaussian(rng.per_example(rng.stream(config.train.seed, "validation"), index), x0.shape[1:])
 
         def at_level(level):
-            losses = loss_lib.per_example(
+            return loss_lib.per_example(
                 lambda z, t: process.output(denoiser, params, z, t, batch["tokens"]),
                 x0,
                 eps,
@@ -43,19 +50,24 @@ def make(
                 kind=process.kind,
                 weighting=process.weighting,
             )
-            return jnp.sum(jnp.where(batch["mask"] > 0, losses, 0.0))
 
-        return jax.lax.map(at_level, jnp.array(LEVELS)), jnp.sum(batch["mask"])
+        return jax.lax.map(at_level, jnp.array(LEVELS)), batch["mask"]
 
-    compiled = jax.jit(sums, out_shardings=mesh_lib.replicated(mesh))
+    compiled = jax.jit(at_levels, out_shardings=mesh_lib.replicated(mesh))
 
-    def validate(params, batches: Sequence[dict]) -> dict[str, float]:
-        total, count, first = np.zeros(len(LEVELS)), 0.0, 0
+    def validate(params, batches: Sequence[dict]) -> dict[str, Loss]:
+        by_record, first = [], 0
         for batch in batches:
-            batch_total, batch_count = jax.device_get(compiled(params, batch, first))
-            total, count, first = total + batch_total, count + batch_count, first + len(batch["mask"])
-        by_level = total / count
-        scalars = {f"validation/loss_t={level:.2f}": float(loss) for level, loss in zip(LEVELS, by_level, strict=True)}
-        return {"validation/loss": float(by_level.mean()), **scalars}
+            losses, mask = jax.device_get(compiled(params, batch, first))
+            by_record.append(losses[:, mask > 0].astype(np.float64))
+            first += len(mask)
+        records = np.concatenate(by_record, axis=1)
+        named = {f"validation/loss_t={level:.2f}": _loss(row) for level, row in zip(LEVELS, records, strict=True)}
+        return {"validation/loss": _loss(records.mean(axis=0)), **named}
 
     return validate
+
+
+def _loss(records: np.ndarray) -> Loss:
+    error = float(records.std(ddof=1) / len(records) ** 0.5) if len(records) > 1 else None
+    return Loss(float(records.mean()), error)

@@ -1,0 +1,141 @@
+"""dfjax evaluate --workdir=RUN [--step=all|latest|N] [--watch] [--num_images=N] [--split=SPLIT]
+
+Draws with each checkpoint and measures: a line a figure to stdout and to RUN/eval/metrics.jsonl, curves to TensorBoard,
+pictures to RUN/eval. What was measured with the same settings is not measured again, so the same command goes on where
+it was ended.
+
+    --watch                                  beside a run that trains: each checkpoint as it appears, to the last one
+    --evaluators=validation,distances        what to measure; each key of the config's eval section is a flag
+    --features=inception_v3 --weights=FILE   distances on other features
+    --guidance=2 --sampler=dpmpp_2m          draw otherwise than the run's own sample section says
+"""
+
+import json
+import logging
+from pathlib import Path
+
+from absl import flags
+
+from dfjax import config as config_lib
+from dfjax.cli import app
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "folder of a trained run", required=True)
+_STEP = flags.DEFINE_string("step", "all", "training step of a checkpoint, or `latest`, or `all`")
+_WATCH = flags.DEFINE_bool("watch", False, "wait for further checkpoints until the run's last one is evaluated")
+_SPLIT = flags.DEFINE_string("split", "", "draw captions of this split, and compare with its pictures; empty: train's")
+_STATISTICS = flags.DEFINE_string("reference", "", "file of reference statistics, made if missing; empty: in the cache")
+_POLL = flags.DEFINE_float("poll_seconds", 5.0, "how often --watch looks for a new checkpoint", lower_bound=0.1)
+_JSON = flags.DEFINE_bool("json", False, "print each figure as a line of JSON")
+_EVAL = app.define_section("eval", ("every_steps",))
+_SAMPLE = app.define_section("sample", ("prompts", "guide"))
+
+_log = logging.getLogger(__name__)
+
+
+def main(rest: list[str]) -> None:
+    """Wait, load, draw, measure, write; checkpoint by checkpoint."""
+    app.refuse_rest(rest)
+    from dfjax.checkpoint.lock import Lock
+    from dfjax.checkpoint.workdir import Workdir
+    from dfjax.evals import watch
+
+    room = Workdir(Path(_WORKDIR.value))
+    if not _WATCH.value:
+        room.require_checkpoint()
+    folder = room.path / "eval"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = Lock(folder)
+    if not lock.take():
+        raise app.UsageError(f"another process evaluates {room.path}: wait for it to end, or look at what it writes")
+    evaluation = _Evaluation(room, folder)
+    try:
+        for step in watch.steps(room, _STEP.value, _WATCH.value, evaluation.is_done, _POLL.value):
+            evaluation.take(step)
+    finally:
+        lock.leave()
+
+
+class _Evaluation:
+    """The suite of a run, made with the first checkpoint that there is."""
+
+    def __init__(self, room, folder: Path):
+        self._room, self._folder, self._suite, self._mesh = room, folder, None, None
+
+    def is_done(self, step: int) -> bool:
+        """Whether nothing is missing of a step, as far as can be told without reading its weights."""
+        from dfjax.checkpoint.store import CheckpointError, Checkpoints
+
+        if self._suite is None:
+            return False
+        try:
+            with Checkpoints(self._room.checkpoints) as checkpoints:
+                return self._suite.is_done(step, int(checkpoints.meta(step).get("attempt", 0)))
+        except CheckpointError:
+            return False
+
+    def take(self, step: int) -> None:
+        """Evaluate a step, or say why it is left out: it may have been deleted while it was read."""
+        from dfjax.checkpoint.store import CheckpointError
+        from dfjax.sample import restore
+
+        self._mesh = self._mesh or _mesh()
+        try:
+            trained = restore.load(self._room.path, self._mesh, step)
+        except CheckpointError as error:
+            if step in self._room.steps():
+                raise
+            _log.warning(
+                "step %d is passed over: training deleted it before it was read (%s). train.keep_last and "
+                "train.keep_every_steps keep more",
+                step,
+                str(error).split(";")[0],
+            )
+            return
+        if self._suite is None:
+            self._suite = self._make(trained)
+            _print(self._suite.ceiling())
+        if not self._suite.is_done(step, trained.attempt):
+            _log.info("evaluating step %d", step)
+            _print(self._suite.measure(trained.params, step, trained.attempt))
+
+    def _make(self, trained):
+        from clu import metric_writers
+
+        from dfjax.evals.bench import Bench, Model
+        from dfjax.evals.suite import Suite
+        from dfjax.sample import restore
+
+        config = _config(trained.config)
+        guide = restore.load(config.sample.guide, self._mesh) if config.sample.guide else None
+        bench = Bench(
+            config,
+            self._mesh,
+            self._folder,
+            _SPLIT.value,
+            Path(_STATISTICS.value) if _STATISTICS.value else None,
+        )
+        writer = metric_writers.create_default_writer(self._folder, asynchronous=False)
+        return Suite(bench, Model(config, trained.denoiser, trained.tokenizer, guide), writer)
+
+
+def _mesh():
+    from dfjax.parallel import mesh as mesh_lib
+
+    return mesh_lib.make(config_lib.Mesh())
+
+
+def _config(config: config_lib.Config) -> config_lib.Config:
+    """The run's own config with what the flags change. Raises ConfigError for what cannot work."""
+    values = config.to_dict()
+    for section, holders in (("eval", _EVAL), ("sample", _SAMPLE)):
+        values[section] = values[section] | app.read_section(section, holders)
+    return config_lib.resolve(values)
+
+
+def _print(lines: list[dict]) -> None:
+    for line in lines:
+        if _JSON.value:
+            print(json.dumps(line), flush=True)
+        else:
+            error = "" if line["stderr"] is None else f" ± {line['stderr']:.2g}"
+            print(f"step {line['step']}  {line['split']}  {line['name']}  {line['value']:.4g}{error}", flush=True)

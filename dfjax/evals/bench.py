@@ -1,0 +1,117 @@
+"""What checkpoints of one run are measured against, and what is drawn with one of them: each made when asked for."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from dfjax import config as config_lib
+from dfjax.evals import features, real, reference
+from dfjax.evals.errors import EvaluationError
+from dfjax.evals.real import Real
+from dfjax.evals.reference import Features
+from dfjax.models.denoiser import Denoiser
+from dfjax.sample import restore
+from dfjax.text.tokenizer import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A denoiser to be measured, without its parameters. ``guide``: a weaker model that it is guided with."""
+
+    config: config_lib.Config
+    denoiser: Denoiser
+    tokenizer: Tokenizer
+    guide: restore.Trained | None = None
+
+
+class Bench:
+    """The real pictures, their features, and the programs, for all checkpoints of a run.
+
+    ``split``: of whose captions pictures are drawn, and with whose real pictures they are compared.
+    """
+
+    def __init__(
+        self,
+        config: config_lib.Config,
+        mesh: Mesh,
+        folder: Path,
+        split: str = "",
+        statistics: Path | None = None,
+    ):
+        """Args:
+        config: of data, evaluation and sampling. folder: RUN/eval.
+        split: the split of training by default. statistics: file of the reference statistics; None: in the cache.
+        """
+        self.config, self.mesh, self.folder = config, mesh, folder
+        self.split = split or config.data.split
+        self._statistics = statistics
+
+    @functools.cached_property
+    def settings(self) -> str:
+        """A hash of all that figures depend on besides step, evaluator and split."""
+        told: dict[str, Any] = {
+            "sample": dataclasses.asdict(self.config.sample) | {"prompts": ()},
+            "eval": {
+                name: getattr(self.config.eval, name)
+                for name in ("num_images", "num_real", "features", "weights", "clip", "seed")
+            },
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+    @functools.cached_property
+    def extractor(self) -> features.Extractor:
+        wish = self.config.eval
+        return features.make(wish.features, self.mesh, wish.weights or None, wish.batch_size)
+
+    @functools.cached_property
+    def train(self) -> Real:
+        """What the model was trained on."""
+        return real.read(self.config.data, self.config.data.split, self.config.eval.num_real)
+
+    @functools.cached_property
+    def heldout(self) -> Real | None:
+        """What was held out from training; None where no split of that kind is named."""
+        name = self.config.data.validation_split
+        return real.read(self.config.data, name, self.config.eval.num_real) if name else None
+
+    @functools.cached_property
+    def real(self) -> Real:
+        """The split that is measured."""
+        for known in (self.train, self.heldout):
+            if known and known.source.name == f"{self.config.data.name}/{self.split}":
+                return known
+        return real.read(self.config.data, self.split, self.config.eval.num_real)
+
+    @functools.cached_property
+    def train_features(self) -> Features:
+        return reference.features(self.train, self.extractor, self._statistics)
+
+    def require_heldout(self) -> Real:
+        """What was held out. Raises EvaluationError where nothing was."""
+        if self.heldout is None:
+            raise EvaluationError(
+                "nothing is held out from training: set data.validation_split, or choose --evaluators without "
+                "validation and heldout"
+            )
+        return self.heldout
+
+    @functools.cached_property
+    def heldout_features(self) -> Features:
+        return reference.features(self.require_heldout(), self.extractor)
+
+    @functools.cached_property
+    def real_features(self) -> Features:
+        if self.real is self.train:
+            return self.train_features
+        return self.heldout_features if self.real is self.heldout else reference.features(self.real, self.extractor)
+
+    @functools.cached_property
+    def captions(self) -> list[str]:
+        """All captions that a picture may be taken for, each once."""
+        both = (*self.train.captions, *(self.heldout.captions if self.heldout else ()), *self.real.captions)
+        return list(dict.fromkeys(both))

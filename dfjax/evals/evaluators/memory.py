@@ -1,0 +1,68 @@
+"""Is it only memory? How near the drawn pictures are to training pictures, against how near real unseen ones are."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from dfjax.core import images
+from dfjax.evals import sheets
+from dfjax.evals.bench import Bench, Model
+from dfjax.evals.evaluators.heldout import unit
+from dfjax.evals.figures import Figure
+from dfjax.evals.metrics import neighbours
+from dfjax.evals.subject import Drawn, Subject
+
+HAS_CEILING = True
+
+_SHOWN, _NEIGHBOURS = 12, 5
+_NEAR = 0.05
+
+
+def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
+    """A function from pictures to figures, which also writes ``nearest/step_N.png`` and ``.json``: the nearest ones.
+
+    Distances are Euclidean, of features scaled to length 1. Figures: nearest_training_distance, the mean.
+    near_copies: the share of pictures that are nearer to a training picture than all but 5% of training pictures are to
+    another one.
+    """
+    known = unit(bench.train_features)
+    _, own = neighbours.nearest(known, known, 1, exclude_self=True)
+    near = float(np.quantile(own[:, 0], _NEAR))
+
+    def measure(subject: Subject) -> Iterator[Figure]:
+        places, distances = neighbours.nearest(unit(subject.features), known, _NEIGHBOURS)
+        first, count = distances[:, 0], len(distances)
+        if isinstance(subject, Drawn) and jax.process_index() == 0:
+            _show(bench, subject, places, first, bench.folder / "nearest")
+        yield Figure("nearest_training_distance", float(first.mean()), float(first.std(ddof=1) / count**0.5), count)
+        share = float((first < near).mean())
+        yield Figure("near_copies", share, (share * (1 - share) / count) ** 0.5, count)
+
+    return measure
+
+
+def _show(bench: Bench, subject: Drawn, places: np.ndarray, distances: np.ndarray, folder: Path) -> None:
+    """The drawn pictures that are nearest to training ones, of different captions, each with its neighbours."""
+    chosen: dict[str, int] = {}
+    for place in np.argsort(distances, kind="stable"):
+        chosen.setdefault(subject.captions[place], int(place))
+    rows = list(chosen.values())[:_SHOWN]
+    cells = [
+        picture
+        for row in rows
+        for picture in (subject.pictures[row], *bench.train.pictures([int(place) for place in places[row]]))
+    ]
+    scale = max(1, 64 // bench.config.data.resolution)
+    sheets.save(images.grid(np.stack(cells), 1 + places.shape[1], scale), folder / f"step_{subject.step}.png")
+    told = [
+        {
+            "prompt": subject.captions[row],
+            "distance": round(float(distances[row]), 4),
+            "neighbours": [bench.train.captions[place] for place in places[row]],
+        }
+        for row in rows
+    ]
+    (folder / f"step_{subject.step}.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,38 @@
+"""The validation loss by fixed noise levels, overall and per level, with its error over records."""
+
+from collections.abc import Callable, Iterator
+
+from dfjax.data import pipeline
+from dfjax.evals.bench import Bench, Model
+from dfjax.evals.figures import Figure
+from dfjax.evals.subject import Drawn
+from dfjax.parallel import mesh as mesh_lib
+from dfjax.train import validation
+
+HAS_CEILING = False
+
+
+def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
+    """A function from a checkpoint to validation_loss, the mean over the levels, and validation_loss_t=... for each.
+
+    Raises:
+      EvaluationError: there is no validation split.
+    """
+    source, limit = bench.require_heldout().source, bench.config.train.validation_examples
+    shards, count = mesh_lib.batch_shards(bench.mesh), min(limit, len(source))
+    batches = pipeline.fixed_batches(
+        source,
+        model.tokenizer,
+        bench.config.data,
+        batch_size=-(-min(count, bench.config.eval.batch_size) // shards) * shards,
+        limit=limit,
+        sharding=mesh_lib.batch_sharding(bench.mesh),
+    )
+    arrays = [batch.arrays for batch in batches]
+    losses = validation.make(model.denoiser, bench.config, bench.mesh)
+
+    def measure(subject: Drawn) -> Iterator[Figure]:
+        for name, loss in losses(subject.params, arrays).items():
+            yield Figure(name.replace("/", "_"), loss.mean, loss.stderr, count)
+
+    return measure

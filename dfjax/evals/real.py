@@ -1,0 +1,70 @@
+"""The real pictures of a split, by index: captions at once, pixels when they are asked for."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from dfjax import config as config_lib
+from dfjax.data import captions as captions_lib
+from dfjax.data import pipeline, sources, transforms
+from dfjax.data.records import Record
+
+Pictures = UInt8[np.ndarray, "n height width 3"]
+
+# Grows when the same record becomes another picture or caption.
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Real:
+    """Up to so many records of a split, spread evenly over it, in its order; each once.
+
+    ``captions``: one for each, in the words of validation. ``digest``: SHA-256 over what the pictures are made of.
+    """
+
+    source: sources.RecordSource
+    data: config_lib.Data
+    indices: tuple[int, ...]
+    captions: tuple[str, ...]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def pictures(self, places: Sequence[int]) -> Pictures:
+        """The pictures at these places, uint8 of the model's resolution."""
+        size = self.data.resolution
+        shown = [self._picture(self.indices[place]) for place in places]
+        return np.stack(shown) if shown else np.zeros((0, size, size, 3), np.uint8)
+
+    def _picture(self, index: int) -> np.ndarray:
+        picture, _ = sources.read(self.source, index, self._render)
+        return picture
+
+    def _render(self, record: Record) -> np.ndarray:
+        return transforms.render(record.image, self.data.resolution, self.data.max_pixels)
+
+
+def read(data: config_lib.Data, split: str, limit: int) -> Real:
+    """Open a split and read the captions of at most ``limit`` records. Damaged records are replaced as in training.
+
+    Raises:
+      DataError: the data set or the split is not there.
+    """
+    source = sources.open_source(data, split)
+    indices = pipeline.spread(len(source), limit)
+    digest, captions = hashlib.sha256(f"{_VERSION} {data.resolution}".encode()), []
+
+    def use(record: Record) -> tuple[str, bytes]:
+        # What cannot be shown is passed over here too, so that captions and pictures are of the same records.
+        transforms.render(record.image, data.resolution, data.max_pixels)
+        return captions_lib.canonical(record), record.image
+
+    for index in indices:
+        (caption, image), _ = sources.read(source, index, use)
+        digest.update(caption.encode() + b"\0" + hashlib.sha256(image).digest())
+        captions.append(caption)
+    return Real(source, data, tuple(indices), tuple(captions), digest.hexdigest())

@@ -1,0 +1,103 @@
+"""Features of real pictures, computed once and kept with a fingerprint of what they are of."""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from jaxtyping import Float32
+from safetensors import numpy as safetensors_numpy
+
+from dfjax.core import storage
+from dfjax.evals.errors import StatisticsError
+from dfjax.evals.features.extractor import Extractor
+from dfjax.evals.real import Real
+from dfjax.parallel import heartbeats, hosts
+
+_log = logging.getLogger(__name__)
+
+_CHUNK = 256
+
+Features = Float32[np.ndarray, "n features"]
+
+
+def features(real: Real, extractor: Extractor, path: Path | None = None) -> Features:
+    """Features of all of ``real``, from ``path`` if they were kept there, else computed and kept. Every process calls.
+
+    Args:
+      path: the file they are kept in; None: one in the user's cache, named by its fingerprint.
+
+    Raises:
+      StatisticsError: the file at ``path`` is of other data, another resolution or other features.
+    """
+    wanted = describe(real, extractor)
+    is_named = path is not None
+    path = path or _cached(wanted)
+    # Of several processes the first one's disk decides, or some would wait for others that compute nothing.
+    kept = hosts.from_first(_read(path, wanted, is_named))
+    if kept:
+        return np.frombuffer(kept, np.float32).reshape(len(real), extractor.size)
+    _log.info("computing the %s features of %d real pictures of %s", extractor.name, len(real), real.source.name)
+    parts = []
+    for start in range(0, len(real), _CHUNK):
+        heartbeats.note("computing features of real pictures", slow=True)
+        parts.append(extractor(real.pictures(range(start, min(start + _CHUNK, len(real))))))
+    found = np.concatenate(parts)
+    _write(path, found, wanted)
+    return found
+
+
+def describe(real: Real, extractor: Extractor) -> dict[str, str]:
+    """What features are of, in words that are compared when they are used again."""
+    return {
+        "data": real.source.name,
+        "category": real.data.category,
+        "records": str(len(real)),
+        "resolution": str(real.data.resolution),
+        "pictures": real.digest,
+        "features": extractor.name,
+        "network": extractor.fingerprint,
+    }
+
+
+def _cached(wanted: dict[str, str]) -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = f"{wanted['features']}-{wanted['network'][:12]}-{wanted['pictures'][:16]}.safetensors"
+    return home / "dfjax" / "reference" / name
+
+
+def _read(path: Path, wanted: dict[str, str], is_named: bool) -> bytes:
+    """The bytes of features kept at ``path``; none where there is no file, or the cache has one that is not ours."""
+    if not path.exists():
+        return b""
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            said = dict(file.metadata() or {})
+            found = file.get_tensor("features")
+    except (OSError, safetensors.SafetensorError) as error:
+        if is_named:
+            raise StatisticsError(
+                f"{path} has no reference statistics that can be read ({error}): delete it, or name another file"
+            ) from error
+        return b""
+    other = {key: said.get(key, "nothing") for key, value in wanted.items() if said.get(key) != value}
+    if other and is_named:
+        words = "; ".join(f"{key} is {there!r} there and {wanted[key]!r} here" for key, there in other.items())
+        raise StatisticsError(
+            f"the reference statistics in {path} are of something else: {words}. Name another file (they are then "
+            "computed anew), or evaluate with what they were made for"
+        )
+    return b"" if other or found.dtype != np.float32 else found.tobytes()
+
+
+def _write(path: Path, found: Features, wanted: dict[str, str]) -> None:
+    import jax
+
+    if jax.process_index():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.replace(path, safetensors_numpy.save({"features": found}, metadata=wanted))
+    except OSError as error:
+        _log.warning("the reference statistics are not kept for the next time: %s", error)

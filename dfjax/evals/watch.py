@@ -1,0 +1,111 @@
+"""Which checkpoints are to be evaluated, as they appear: a finished run is told from one that is waited for."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from dfjax import config as config_lib
+from dfjax.checkpoint.lock import Lock
+from dfjax.checkpoint.workdir import Workdir
+from dfjax.evals.errors import EvaluationError
+
+_log = logging.getLogger(__name__)
+
+ALL, LATEST = "all", "latest"
+
+
+def steps(
+    room: Workdir,
+    wish: str,
+    watch: bool,
+    is_done: Callable[[int], bool],
+    poll_seconds: float = 5.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[int]:
+    """The steps of checkpoints to evaluate, the oldest first; with ``watch`` until the run's last one is there.
+
+    Args:
+      wish: "all", "latest" (with ``watch``, of those that have come meanwhile the newest only), or a step.
+      is_done: whether a step needs no evaluation any more.
+
+    Raises:
+      EvaluationError: the wished step is not there, and ``watch`` does not say to wait for it.
+    """
+    if wish not in (ALL, LATEST) and not wish.isdigit():
+        raise EvaluationError(f"--step is all, latest or the number of a step, not {wish!r}")
+    seen: set[int] = set()
+    told = None
+    while True:
+        # Before the checkpoints are looked at: a run that has ended by then has made its last one.
+        total, is_live = _total(room), _is_live(room)
+        there = [step for step in room.steps() if not room.incomplete(step)]
+        wanted = _wanted(there, wish)
+        new = [step for step in wanted if step not in seen]
+        for step in new:
+            seen.add(step)
+            if not is_done(step):
+                yield step
+                if watch:
+                    # Others may have come or gone meanwhile.
+                    break
+        else:
+            if not watch:
+                _check(room, wish, there)
+                return
+            if _is_over(there, wish, total, seen):
+                _log.info("%s is finished: all its checkpoints are evaluated", room.path)
+                return
+            state = (there[-1] if there else 0, is_live)
+            if state != told:
+                _tell(room, *state, total)
+                told = state
+            sleep(poll_seconds)
+
+
+def _wanted(there: list[int], wish: str) -> list[int]:
+    if wish == ALL:
+        return there
+    return there[-1:] if wish == LATEST else [step for step in there if step == int(wish)]
+
+
+def _is_over(there: list[int], wish: str, total: int | None, seen: set[int]) -> bool:
+    """Whether no checkpoint that is wished for can come any more."""
+    if wish.isdigit() and (int(wish) in seen or (there and there[-1] > int(wish))):
+        return True
+    return bool(there) and total is not None and there[-1] >= total
+
+
+def _check(room: Workdir, wish: str, there: list[int]) -> None:
+    if not there:
+        room.require_checkpoint()
+    if wish.isdigit() and int(wish) not in there:
+        raise EvaluationError(
+            f"{room.path} has no checkpoint of step {wish}; it has {', '.join(map(str, there))}; --watch waits for one"
+        )
+
+
+def _total(room: Workdir) -> int | None:
+    """The steps of the whole run, as its newest start said; None where there is no config yet."""
+    try:
+        return config_lib.from_json(room.config.read_text(encoding="utf-8")).train.num_steps
+    except (OSError, UnicodeDecodeError, config_lib.ConfigError):
+        return None
+
+
+def _is_live(room: Workdir) -> bool:
+    """Whether a process of this machine trains there, as far as the lock on its checkpoints tells."""
+    if not room.checkpoints.is_dir():
+        return False
+    lock = Lock(room.checkpoints)
+    try:
+        is_free = lock.take()
+    except OSError:
+        return False
+    lock.leave()
+    return not is_free
+
+
+def _tell(room: Workdir, newest: int, is_live: bool, total: int | None) -> None:
+    where = f"step {newest} of {total}" if total else "its start"
+    who = "" if is_live else "; nothing trains there on this machine now: the training command goes on with it"
+    _log.info("waiting for the next checkpoint of %s, which is at %s%s", room.path, where, who)
