@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from dfjax import config as config_lib
 from dfjax.models import process as process_lib
@@ -162,10 +162,10 @@ class Sampler:
         by_row, replicated = mesh_lib.batch_sharding(self._mesh), mesh_lib.replicated(self._mesh)
         drawn = self._draw(
             parameters,
-            {name: _put(value, by_row) for name, value in rows.items()},
-            {name: _put(value, replicated) for name, value in whole.items()},
+            {name: mesh_lib.put(value, by_row) for name, value in rows.items()},
+            {name: mesh_lib.put(value, replicated) for name, value in whole.items()},
         )
-        return jax.tree.map(_fetch, drawn)
+        return jax.tree.map(mesh_lib.fetch, drawn)
 
     def _away(self, request: Request) -> Int[np.ndarray, "tokens"]:
         """The caption ids that guidance leads away from; a guide sees the prompt itself, in its own tokens."""
@@ -183,20 +183,6 @@ class Sampler:
                 len(ids),
                 textwrap.shorten(self._tokenizer.decode(ids), 200),
             )
-
-
-def _put(value: np.ndarray, sharding: jax.sharding.NamedSharding) -> Array:
-    """A host array that every process holds, as a global one."""
-    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
-
-
-def _fetch(value: Array) -> np.ndarray:
-    """A global array, whole, on every process."""
-    if value.is_fully_addressable:
-        return np.asarray(value)
-    from jax.experimental import multihost_utils
-
-    return np.asarray(multihost_utils.process_allgather(value, tiled=True))
 
 
 def film_strip(frames: np.ndarray, pictures: Pictures, columns: int) -> Pictures:

