@@ -7,7 +7,7 @@ tracked lengths, a reconstructed average has one. Config and tokenizer come with
 from pathlib import Path
 from typing import Any
 
-from dfjax.checkpoint.store import AVERAGES, Store
+from dfjax.checkpoint.store import AVERAGES, LIMIT_SECONDS, Store
 
 
 class Snapshots(Store):
@@ -16,8 +16,8 @@ class Snapshots(Store):
     noun = "snapshot"
     items = (AVERAGES,)
 
-    def __init__(self, folder: Path, *, write: bool = False):
-        super().__init__(folder, write=write)
+    def __init__(self, folder: Path, *, write: bool = False, limit_seconds: int = LIMIT_SECONDS):
+        super().__init__(folder, write=write, limit_seconds=limit_seconds)
 
     def lengths(self, step: int) -> dict[float, Any]:
         """Shapes and types of the parameters, by length."""

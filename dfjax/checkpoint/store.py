@@ -7,6 +7,7 @@ config asks for power-function averages. Nothing in it is code and nothing is ev
 
 import abc
 import base64
+import contextlib
 import importlib.metadata
 import json
 import logging
@@ -22,6 +23,7 @@ import orbax.checkpoint as ocp
 
 from dfjax import config as config_lib
 from dfjax.checkpoint import checksums
+from dfjax.checkpoint.barriers import Barriers
 from dfjax.checkpoint.lock import Lock
 from dfjax.core import storage, trees
 from dfjax.core.errors import DfjaxError
@@ -67,6 +69,7 @@ _META: dict[str, Any] = {
 _SHOWN = 3
 # A run that was killed may take a while to be gone.
 _PATIENCE_SECONDS = 20.0
+LIMIT_SECONDS = 600
 
 
 def _listed(faults: list[checksums.Fault]) -> str:
@@ -95,8 +98,11 @@ class Store(abc.ABC):
     noun: str
     items: tuple[str, ...]  # of arrays, those included that a step may lack
 
-    def __init__(self, folder: Path, *, write: bool, **policy: Any):
+    def __init__(self, folder: Path, *, write: bool, limit_seconds: int = LIMIT_SECONDS, **policy: Any):
         """Open a folder for reading, in which nothing is deleted, or for writing, with Orbax's options ``policy``.
+
+        Args:
+          limit_seconds: longest that a save may take, the waiting for other processes included.
 
         Raises:
           SaveError: the folder cannot be made.
@@ -104,6 +110,7 @@ class Store(abc.ABC):
         self.folder = Path(folder)
         self._write = write
         self._saving: int | None = None
+        self._limit_ms, self._barriers = limit_seconds * 1000, Barriers(self.noun)
         if write:
             self._clear(f"step_*{_UNFINISHED}")
             self._clear(_DELETED)
@@ -112,7 +119,11 @@ class Store(abc.ABC):
             read_only=not write,
             enable_async_checkpointing=write,
             # Called in the background by the first process, once every process has written its part.
-            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal) if write else None,
+            async_options=ocp.AsyncOptions(
+                timeout_secs=limit_seconds, barrier_sync_fn=self._barriers, post_finalization_callback=self._seal
+            )
+            if write
+            else None,
             step_prefix="step",
             todelete_subdir=_DELETED if write else None,
             # It would read the metadata of all steps, and fail where one is damaged.
@@ -164,8 +175,17 @@ class Store(abc.ABC):
         args["meta"] = ocp.args.JsonSave(words)
         args["tokenizer"] = ocp.args.JsonSave({"sentencepiece": base64.b64encode(tokenizer).decode()})
         self._saving = step
-        # By force, or Orbax would pass over a step that is before its newest.
-        self._told(step, lambda: self._manager.save(step, args=ocp.args.Composite(**args), force=True))
+        self._barriers.begin()
+        self._told(step, lambda: self._start(step, ocp.args.Composite(**args)))
+
+    def _start(self, step: int, args: ocp.args.Composite) -> None:
+        try:
+            # By force, or Orbax would pass over a step that is before its newest.
+            self._manager.save(step, args=args, force=True)
+        except Exception:
+            with contextlib.suppress(Exception):
+                self._barriers.abandon(self._limit_ms)
+            raise
 
     @property
     def saving(self) -> int | None:
@@ -339,6 +359,7 @@ class Checkpoints(Store):
         keep_last: int | None = None,
         keep_every_steps: int = 0,
         patience_seconds: float = _PATIENCE_SECONDS,
+        limit_seconds: int = LIMIT_SECONDS,
     ):
         """Open a folder of checkpoints. ``keep_last=None`` opens it for reading and deletes nothing.
 
@@ -350,7 +371,7 @@ class Checkpoints(Store):
         if keep_last is not None and jax.process_index() == 0:
             self._own(Path(folder), patience_seconds)
         keep = {"max_to_keep": keep_last, "keep_period": keep_every_steps or None}
-        super().__init__(folder, write=keep_last is not None, **keep)
+        super().__init__(folder, write=keep_last is not None, limit_seconds=limit_seconds, **keep)
 
     def __exit__(self, *exception):
         try:

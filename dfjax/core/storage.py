@@ -17,6 +17,7 @@ _WORDS = {
     errno.EIO: "the file system failed (input/output error)",
     errno.ESTALE: "the file system failed (stale file handle)",
     errno.ETIMEDOUT: "the file system did not answer",
+    errno.ECANCELED: "another process could not write its part",
 }
 
 

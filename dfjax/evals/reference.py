@@ -35,7 +35,7 @@ def features(real: Real, extractor: Extractor, path: Path | None = None) -> Feat
     is_named = path is not None
     path = path or _cached(wanted)
     # Of several processes the first one's disk decides, or some would wait for others that compute nothing.
-    kept = hosts.from_first(_read(path, wanted, is_named))
+    kept = hosts.from_first(_read(path, wanted, (len(real), extractor.size), is_named))
     if kept:
         return np.frombuffer(kept, np.float32).reshape(len(real), extractor.size)
     _log.info("computing the %s features of %d real pictures of %s", extractor.name, len(real), real.source.name)
@@ -67,7 +67,7 @@ def _cached(wanted: dict[str, str]) -> Path:
     return home / "dfjax" / "reference" / name
 
 
-def _read(path: Path, wanted: dict[str, str], is_named: bool) -> bytes:
+def _read(path: Path, wanted: dict[str, str], shape: tuple[int, int], is_named: bool) -> bytes:
     """The bytes of features kept at ``path``; none where there is no file, or the cache has one that is not ours."""
     if not path.exists():
         return b""
@@ -75,20 +75,22 @@ def _read(path: Path, wanted: dict[str, str], is_named: bool) -> bytes:
         with safetensors.safe_open(path, "numpy") as file:
             said = dict(file.metadata() or {})
             found = file.get_tensor("features")
-    except (OSError, safetensors.SafetensorError) as error:
+        other = {key: said.get(key, "nothing") for key, value in wanted.items() if said.get(key) != value}
+        if not other and (found.shape, found.dtype) != (shape, np.float32):
+            raise ValueError(f"features are {found.dtype}{list(found.shape)}, not float32{list(shape)}")
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         if is_named:
             raise StatisticsError(
                 f"{path} has no reference statistics that can be read ({error}): delete it, or name another file"
             ) from error
         return b""
-    other = {key: said.get(key, "nothing") for key, value in wanted.items() if said.get(key) != value}
     if other and is_named:
         words = "; ".join(f"{key} is {there!r} there and {wanted[key]!r} here" for key, there in other.items())
         raise StatisticsError(
             f"the reference statistics in {path} are of something else: {words}. Name another file (they are then "
             "computed anew), or evaluate with what they were made for"
         )
-    return b"" if other or found.dtype != np.float32 else found.tobytes()
+    return b"" if other else found.tobytes()
 
 
 def _write(path: Path, found: Features, wanted: dict[str, str]) -> None:

@@ -61,11 +61,15 @@ def train(
     # All that a user may have to mend is looked at before anything is written.
     parts = run.parts(config)
     with contextlib.ExitStack() as stack:
-        checkpoints = Checkpoints(room.checkpoints, config.train.keep_last, config.train.keep_every_steps)
+        limit = config.hosts.phase_seconds
+        checkpoints = Checkpoints(
+            room.checkpoints, config.train.keep_last, config.train.keep_every_steps, limit_seconds=limit
+        )
         stack.enter_context(checkpoints)
         ready = run.prepare(config, room, parts, checkpoints)
-        snapshots = stack.enter_context(Snapshots(room.snapshots, write=True)) if config.optim.ema_stds else None
-        if snapshots:
+        snapshots = None
+        if config.optim.ema_stds:
+            snapshots = stack.enter_context(Snapshots(room.snapshots, write=True, limit_seconds=limit))
             snapshots.forget_after(ready.start)
         savers = Savers(
             retry.Saver(checkpoints, config.train.save_tries),
