@@ -30,15 +30,6 @@ class Barriers:
         """A save starts. Every process calls this before it hands the arrays to Orbax."""
         self._saves, self._is_open, self._met = self._saves + 1, False, set()
 
-    def abandon(self, timeout_ms: int) -> None:
-        """The save did not start here: say so, and meet the others wherever they wait for this process."""
-        if jax.process_count() == 1:
-            return
-        for name in (f"{_SET}/open", f"{_SET_END}/open", *_STAGES, f"{_SET}/close", f"{_SET_END}/close"):
-            if name not in self._met:
-                self._say_failed()
-                self._wait(name, timeout_ms)
-
     def __call__(self, *, key: str, timeout_ms: int) -> None:
         """Wait for all processes at Orbax's barrier ``key``.
 

@@ -1,6 +1,5 @@
 """Saving again where the storage fails: with back-off, a bounded number of times, while training goes on."""
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -37,7 +36,7 @@ class Saver:
           SaveError: too many failed in a row.
         """
         self.settle()
-        self._attempt(start, agreed=True)
+        self._attempt(start)
 
     def is_due_again(self) -> bool:
         """Whether a failed save is to be tried again now. Does not wait. Raises SaveError: too many failed in a row."""
@@ -62,7 +61,7 @@ class Saver:
         """Until ``step``, of which ``start`` saves, is there whole. Raises SaveError: too many failed in a row."""
         while not (self.settle() or step in self.store.steps()):
             time.sleep(max(0.0, self._again_at - time.monotonic()))
-            self._attempt(start, agreed=True)
+            self._attempt(start)
 
     def _attempt(self, call: Callable[[], None], *, agreed: bool = False) -> bool:
         """Whether ``call`` came through, here and, where it is to be ``agreed``, on all processes."""
@@ -76,9 +75,6 @@ class Saver:
 
             if failed is None and multihost_utils.process_allgather(np.int32(0)).any():
                 failed = SaveError("another process could not write its part of a checkpoint")
-                # What was started here comes to nothing, and is counted once.
-                with contextlib.suppress(SaveError):
-                    self.store.wait()
             elif failed is not None:
                 multihost_utils.process_allgather(np.int32(1))
         if failed:

@@ -7,7 +7,6 @@ config asks for power-function averages. Nothing in it is code and nothing is ev
 
 import abc
 import base64
-import contextlib
 import importlib.metadata
 import json
 import logging
@@ -110,7 +109,7 @@ class Store(abc.ABC):
         self.folder = Path(folder)
         self._write = write
         self._saving: int | None = None
-        self._limit_ms, self._barriers = limit_seconds * 1000, Barriers(self.noun)
+        self._barriers = Barriers(self.noun)
         if write:
             self._clear(f"step_*{_UNFINISHED}")
             self._clear(_DELETED)
@@ -176,16 +175,8 @@ class Store(abc.ABC):
         args["tokenizer"] = ocp.args.JsonSave({"sentencepiece": base64.b64encode(tokenizer).decode()})
         self._saving = step
         self._barriers.begin()
-        self._told(step, lambda: self._start(step, ocp.args.Composite(**args)))
-
-    def _start(self, step: int, args: ocp.args.Composite) -> None:
-        try:
-            # By force, or Orbax would pass over a step that is before its newest.
-            self._manager.save(step, args=args, force=True)
-        except Exception:
-            with contextlib.suppress(Exception):
-                self._barriers.abandon(self._limit_ms)
-            raise
+        # By force, or Orbax would pass over a step that is before its newest.
+        self._told(step, lambda: self._manager.save(step, args=ocp.args.Composite(**args), force=True))
 
     @property
     def saving(self) -> int | None:

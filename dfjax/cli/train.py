@@ -88,21 +88,23 @@ def _sample_hook(run):
 
 def _evaluate_hook(run):
     """The evaluators of the config's eval section, on the mesh that trains, to TensorBoard and RUN/eval."""
+    from dfjax.train.hooks import Hook
+
+    every, guide = run.config.eval.every_steps, run.config.sample.guide
+    if not every or run.source is None:
+        return Hook(0, lambda state, step: ({}, {}))
     import jax
     from clu import metric_writers
 
     from dfjax.evals.bench import Bench, Model
     from dfjax.evals.suite import Suite
     from dfjax.sample import restore
-    from dfjax.train.hooks import Hook
 
-    every, guide = run.config.eval.every_steps, run.config.sample.guide
-    if not every or run.source is None:
-        return Hook(0, lambda state, step: ({}, {}))
     bench = Bench(run.config, run.mesh, run.room.path / "eval")
     model = Model(run.config, run.denoiser, run.tokenizer, restore.load(guide, run.mesh) if guide else None)
-    writer = metric_writers.create_default_writer(bench.folder, just_logging=jax.process_index() > 0)
-    suite = Suite(bench, model, writer)
+    suite = Suite(
+        bench, model, metric_writers.create_default_writer(bench.folder, just_logging=jax.process_index() > 0)
+    )
     suite.ceiling()
 
     def call(state, step: int):
