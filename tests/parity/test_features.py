@@ -9,7 +9,7 @@ import pytest
 
 from dfjax import config as config_lib
 from dfjax.evals import features
-from dfjax.evals.features import dinov2, efficientnet, inception, lpips, torch_files
+from dfjax.evals.features import dinov2, efficientnet, inception, lpips, torch_files, weights
 from dfjax.parallel import mesh as mesh_lib
 from tests.parity import torchvision_operator
 
@@ -101,7 +101,7 @@ def test_pictures_are_resized_as_tensorflow_1_does(size):
 
 
 @pytest.mark.parametrize("kind", ["as trained", "smaller pictures", "gated"])
-def test_dinov2(kind):
+def test_dinov2(kind, tmp_path):
     torchvision_operator.make_importable()
     modeling = _need("transformers.models.dinov2.modeling_dinov2", "transformers")
     configuration = _need("transformers.models.dinov2.configuration_dinov2", "transformers")
@@ -113,28 +113,9 @@ def test_dinov2(kind):
     side = 42 if kind == "smaller pictures" else 70
     pictures = _pictures(4, side, side, 3)
     theirs = module(_channels_first(pictures)).pooler_output
-    params = dinov2.prepare(_as_in_files(_arrays(module)), side, offset=0)
+    module.save_pretrained(tmp_path)  # Its modules have other names than files.
+    params = dinov2.prepare(weights.read(tmp_path / "model.safetensors"), side, offset=0)
     _agree(jax.jit(dinov2.apply)(params, pictures), theirs)
-
-
-def _as_in_files(arrays):
-    """By the names that published files have; the library's modules have other ones since its version 5."""
-    short = {
-        "q_proj": "attention.query",
-        "k_proj": "attention.key",
-        "v_proj": "attention.value",
-        "o_proj": "output.dense",
-    }
-    renamed = {}
-    for name, array in arrays.items():
-        for new, old in short.items():
-            name = name.replace(f"attention.{new}.", f"attention.{old}.")
-        if ".mlp.gate_proj." in name:
-            array = np.concatenate([array, arrays[name.replace("gate", "up")]])
-        name = name.replace("mlp.gate_proj", "mlp.weights_in").replace("mlp.down_proj", "mlp.weights_out")
-        if "up_proj" not in name:
-            renamed[name] = array
-    return renamed
 
 
 def test_positions_of_dinov2_are_interpolated_as_meta_does():

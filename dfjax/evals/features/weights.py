@@ -4,6 +4,7 @@ safetensors files hold nothing but arrays. PyTorch's hold a program; it is not r
 describes is kept as safetensors in the user's cache, so that it is looked at once.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import logging
@@ -142,5 +143,6 @@ def _keep(cached: Path, arrays: Arrays, source: str) -> None:
         )
         os.replace(part, cached)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         _log.warning("the cache of weights was not written: %s", error)
