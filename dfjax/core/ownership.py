@@ -26,6 +26,8 @@ def claim(folder: Path, use: str, elsewhere: str) -> tuple[Path, str]:
             missing.mkdir(mode=0o700, exist_ok=True)
         # What is looked at is what is used: a link on the way could be changed later.
         folder = folder.resolve(strict=True)
+        if not folder.is_dir():
+            return folder, f"{folder} is no folder; {elsewhere}"
         return folder, _open_to_others(folder, use, elsewhere) or _exchangeable(folder, use, elsewhere)
     except OSError as error:
         return folder, str(error)

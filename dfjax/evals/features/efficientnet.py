@@ -20,23 +20,25 @@ _STAGES = ((1, 1, False), (2, 2, True), (2, 2, True), (3, 2, True), (3, 1, True)
 
 def apply(params: ops.Params, pictures: ops.Pictures) -> Float[Array, "batch 1280"]:
     """Features of normalised pictures: the last activations, from 0 to 6, averaged over the picture."""
-    x = _layer(pictures, params, "_conv_stem", "_bn0", stride=2)
+    x = _activated(ops.convolve(pictures, params, "_conv_stem", stride=2), params, "_bn0")
     number = 0
     for blocks, first_stride, expand in _STAGES:
         for index in range(blocks):
             x = _block(x, params, f"_blocks.{number}", 1 if index else first_stride, expand)
             number += 1
-    return jnp.mean(_layer(x, params, "_conv_head", "_bn1"), axis=(1, 2))
+    return jnp.mean(_activated(ops.convolve(x, params, "_conv_head"), params, "_bn1"), axis=(1, 2))
 
 
 def _block(x: ops.Pictures, params: ops.Params, name: str, stride: int, expand: bool) -> ops.Pictures:
     """Expand the channels, mix each in space, project: an inverted bottleneck, around which x goes where it fits."""
-    out = _layer(x, params, f"{name}._expand_conv", f"{name}._bn0") if expand else x
-    out = _layer(out, params, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride, groups=out.shape[-1])
+    out = x
+    if expand:
+        out = _activated(ops.convolve(x, params, f"{name}._expand_conv"), params, f"{name}._bn0")
+    out = _activated(ops.depthwise(out, params, f"{name}._depthwise_conv", stride=stride), params, f"{name}._bn1")
     out = ops.batch_norm(ops.convolve(out, params, f"{name}._project_conv"), params, f"{name}._bn2", _EPSILON)
     return x + out if x.shape == out.shape else out
 
 
-def _layer(x: ops.Pictures, params: ops.Params, convolution: str, norm: str, *, stride: int = 1, groups: int = 1):
-    x = ops.convolve(x, params, convolution, stride=stride, groups=groups)
+def _activated(x: ops.Pictures, params: ops.Params, norm: str) -> ops.Pictures:
+    """ReLU6 after batch normalisation."""
     return jnp.clip(ops.batch_norm(x, params, norm, _EPSILON), 0, 6)

@@ -82,9 +82,8 @@ class Extractor:
         used = _Recorded(self._params)
         self.size = int(jax.eval_shape(lambda pictures: apply(used, pictures), shape).shape[1])
         self._params = {each: self._params[each] for each in sorted(used.looked_at)}
-        said = (name, _VERSION, preprocessing.resolution, preprocessing.mean, preprocessing.std)
-        said = (*said, preprocessing.resize.__qualname__, weights_lib.digest(self._params))
-        self.fingerprint = hashlib.sha256(repr(said).encode()).hexdigest()
+        said = [name, _VERSION, dataclasses.astuple(preprocessing)[:3], preprocessing.resize.__qualname__]
+        self.fingerprint = hashlib.sha256(repr([*said, weights_lib.digest(self._params)]).encode()).hexdigest()
         self._on_devices: Mapping[str, Array] | None = None
 
         def extract(params: Mapping[str, Array], pictures: UInt8[Array, "batch height width 3"]):

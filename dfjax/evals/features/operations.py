@@ -29,14 +29,12 @@ def parameter(params: Params, name: str, shape: Sequence[int | None]) -> Array:
     return value
 
 
-def convolve(
-    x: Pictures, params: Params, name: str, *, stride: int = 1, padding: Padding = "SAME", groups: int = 1
-) -> Pictures:
+def convolve(x: Pictures, params: Params, name: str, *, stride: int = 1, padding: Padding = "SAME") -> Pictures:
     """A convolution with the kernel ``NAME.weight`` and, if there is one, ``NAME.bias``.
 
     ``SAME`` pads as TensorFlow does: for a stride of 2, more on the right and below.
     """
-    kernel = parameter(params, f"{name}.weight", (None, x.shape[-1] // groups, None, None))
+    kernel = parameter(params, f"{name}.weight", (None, x.shape[-1], None, None))
     if isinstance(padding, int):
         padding = [(padding, padding)] * 2
     out = jax.lax.conv_general_dilated(
@@ -45,10 +43,28 @@ def convolve(
         (stride, stride),
         padding,
         dimension_numbers=("NHWC", "OIHW", "NHWC"),
-        feature_group_count=groups,
     )
     if f"{name}.bias" in params:
         out = out + parameter(params, f"{name}.bias", (out.shape[-1],))
+    return out
+
+
+def depthwise(x: Pictures, params: Params, name: str, *, stride: int = 1) -> Pictures:
+    """A convolution of each channel by itself with the kernel ``NAME.weight`` [channels, 1, side, side].
+
+    Written as a sum of shifted pictures, which XLA makes one loop of: on CPUs three times as fast as its grouped
+    convolution. Pads as ``SAME`` does.
+    """
+    kernel = parameter(params, f"{name}.weight", (x.shape[-1], 1, None, None))
+    side = kernel.shape[-1]
+    height, width = (-(-size // stride) for size in x.shape[1:3])
+    pads = jax.lax.padtype_to_pads(x.shape[1:3], (side, side), (stride, stride), "SAME")
+    padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
+    out = jnp.zeros((x.shape[0], height, width, x.shape[-1]), x.dtype)
+    for row in range(side):
+        for column in range(side):
+            last_row, last_column = row + (height - 1) * stride + 1, column + (width - 1) * stride + 1
+            out = out + padded[:, row:last_row:stride, column:last_column:stride] * kernel[:, 0, row, column]
     return out
 
 

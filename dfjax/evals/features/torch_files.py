@@ -65,8 +65,8 @@ def _read_legacy(whole: mmap.mmap) -> tuple[dict[str, Tensor], dict[str, bytes]]
     for key in keys.value:
         storage = described.storages[key]
         (count,) = struct.unpack("<q", whole.read(8))
-        stored[key] = whole.read(storage.count * _width(storage))
-        if count != storage.count or len(stored[key]) != count * _width(storage):
+        stored[key] = whole.read(storage.length * _width(storage))
+        if count != storage.length or len(stored[key]) != count * _width(storage):
             raise ValueError(f"it is cut short or damaged at storage {key!r}")
     return tensors, stored
 
@@ -86,8 +86,8 @@ def _read_zip(file: Any, size: int) -> tuple[dict[str, Tensor], dict[str, bytes]
     stored = {}
     for key, storage in described.storages.items():
         name = f"{root}/data/{key}"
-        if name not in names or archive.getinfo(name).file_size != storage.count * _width(storage):
-            raise ValueError(f"storage {key!r} is missing, or is not of {storage.count} numbers")
+        if name not in names or archive.getinfo(name).file_size != storage.length * _width(storage):
+            raise ValueError(f"storage {key!r} is missing, or is not of {storage.length} numbers")
         stored[key] = archive.read(name)
     return _state(described.value), stored
 
@@ -126,7 +126,7 @@ def _width(storage: Storage) -> int:
 
 def _array(name: str, tensor: Tensor, data: bytes) -> np.ndarray:
     """A tensor's numbers. Raises ValueError if it reaches beyond its storage, or has more numbers than that."""
-    count, stored = math.prod(tensor.shape), tensor.storage.count
+    count, stored = math.prod(tensor.shape), tensor.storage.length
     steps = zip(tensor.shape, tensor.strides, strict=True)
     last = tensor.offset + sum((size - 1) * stride for size, stride in steps)
     if count and (last >= stored or count > stored):

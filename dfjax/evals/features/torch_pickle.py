@@ -34,11 +34,11 @@ class _Name(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """A piece of the file: ``count`` numbers of a type, under a key."""
+    """A piece of the file: ``length`` numbers of a type, under a key."""
 
     dtype: str
     key: str
-    count: int
+    length: int
 
 
 class Tensor(NamedTuple):

@@ -4,7 +4,9 @@ safetensors files hold nothing but arrays. PyTorch's hold a program; it is not r
 describes is kept as safetensors in the user's cache, so that it is looked at once.
 """
 
+import contextlib
 import hashlib
+import importlib.util
 import logging
 import os
 from collections.abc import Mapping
@@ -75,13 +77,21 @@ def load(name: str, path: Path) -> Arrays:
     return found
 
 
+def in_package(package: str, pattern: str) -> Path | None:
+    """The one file of an installed package that fits a pattern, such as ``models/*.pth``; the package is not run."""
+    found = importlib.util.find_spec(package)
+    folders = (found and found.submodule_search_locations) or []
+    files = [file for folder in folders for file in Path(folder).glob(pattern)]
+    return files[0] if len(files) == 1 else None
+
+
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 in hexadecimal of arrays and their names, types and shapes, whatever their order."""
     found = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         found.update(f"{name} {array.dtype.str} {arrays[name].shape}\n".encode())
-        found.update(array.reshape(-1).view(np.uint8))
+        found.update(array.reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 
@@ -133,5 +143,6 @@ def _keep(cached: Path, arrays: Arrays, source: str) -> None:
         )
         os.replace(part, cached)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         _log.warning("the cache of weights was not written: %s", error)
