@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "train a recipe in a work directory; the same command resumes it",
     "sample": "draw prompts with a trained work directory",
     "average": "make an average of the weights of any length from a run's snapshots",
+    "report": "make one HTML page about one run or several: curves, figures by checkpoint, pictures, configs",
     "plan": "compile a recipe's step for devices that need not be there: will it fit, how fast at most",
     "checkpoint": "list, inspect, verify or prune a run's checkpoints",
     "data": "build or inspect a recipe's data set",
