@@ -1,6 +1,7 @@
 """The data of the page's curves: what its script draws."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from dfjax.evals.report.table import Column, Table
 
 # Points of a curve: more than a chart is wide do not show. Of many runs each has fewer, for the page stays small.
 _POINTS, _ALL_POINTS, _FEWEST = 800, 3200, 100
+# What jumps from line to line.
+_NOISY = re.compile("loss|norm|second|mfu")
 # Steps named of those whose value was not finite.
 _NAMED = 20
 
@@ -75,12 +78,14 @@ def _training(runs: Sequence[Run], name: str, clocks: Sequence[Clock], limit: in
         for place, run in enumerate(runs)
         if name in run.curves
     ]
-    group = next((g for start, g in (("train/", TRAINING), ("validation/", VALIDATION)) if name.startswith(start)), OTHER)
+    group = next(
+        (g for start, g in (("train/", TRAINING), ("validation/", VALIDATION)) if name.startswith(start)), OTHER
+    )
     return {
         "name": name,
         "group": group,
         "better": None,
-        "smooth": group in (TRAINING, OTHER),
+        "smooth": group == TRAINING and bool(_NOISY.search(name)),
         "constant": len(set(_all_values(runs, name))) == 1 and not any(curve["bads"] for curve in curves),
         "curves": curves,
         "real": [],

@@ -21,8 +21,11 @@ class Curve:
     def add(self, step: int, value: float, time: float) -> None:
         """Add a point. A run that went back to an earlier step says all later ones anew: they are forgotten."""
         while self.steps and self.steps[-1] >= step:
-            self.steps.pop(), self.values.pop(), self.times.pop()
-        self.steps.append(step), self.values.append(value), self.times.append(time)
+            for each in (self.steps, self.values, self.times):
+                each.pop()
+        self.steps.append(step)
+        self.values.append(value)
+        self.times.append(time)
 
 
 def read(path: Path) -> dict[str, Curve]:

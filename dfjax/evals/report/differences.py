@@ -57,10 +57,8 @@ def find(configs: Sequence[dict[str, Any]]) -> list[Difference]:
 
 def _words(value: Any) -> str:
     """A value as JSON, so that ``1`` and ``"1"`` differ, while 1 and 1.0 are one; cut where it is very long."""
-    if isinstance(value, list | tuple):
-        words = "[" + ", ".join(_json(each) for each in value) + "]"
-    else:
-        words = _json(value)
+    several = isinstance(value, list | tuple)
+    words = f"[{', '.join(_json(each) for each in value)}]" if several else _json(value)
     return words if len(words) <= _LONGEST else words[:_LONGEST] + "…"
 
 

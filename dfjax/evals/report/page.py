@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dfjax
-from dfjax.evals.report import charts, pictures, sections, table
+from dfjax.evals.report import cards, charts, controls, pictures, table, tables
 from dfjax.evals.report.markup import join, text
 from dfjax.evals.report.run import Run
 
@@ -41,11 +41,11 @@ def make(runs: Sequence[Run], best: str = "") -> str:
         title=text(f"{names} – dfjax report" if len(names) <= 80 else f"{len(runs)} runs – dfjax report"),
         made=text(f"Made {made} by dfjax {dfjax.__version__}."),
         body=join(
-            sections.runs(figures, shown),
-            sections.figures(figures),
-            sections.curves(runs, data["charts"]),
-            sections.pictures(runs, shown),
-            sections.config(runs),
+            cards.runs(figures, shown),
+            tables.figures(figures),
+            controls.curves(runs, data["charts"]),
+            controls.pictures(runs, shown),
+            tables.config(runs),
         ),
         style=style,
         data=_embedded(data),

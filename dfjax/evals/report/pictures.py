@@ -1,10 +1,10 @@
-"""The pictures of a run for the page: sample grids and denoising strips by checkpoint, and nearest training pictures."""
+"""Pictures of a run for the page: sample grids and denoising strips by checkpoint, and nearest training pictures."""
 
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dfjax.evals.report import lines, sheets
 from dfjax.evals.report.run import Run
@@ -14,6 +14,8 @@ _MOST, _BYTES = 24, 6_000_000
 _MOST_NEAREST = 12
 # What training draws has so many pictures a prompt.
 _SAMPLES_PER_PROMPT = 4
+
+_Found = TypeVar("_Found")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +99,9 @@ def _frames(
     return Frames(source, prompts, list(taken), list(taken.values()), len(steps) - len(taken))
 
 
-def _taken(steps: Sequence[int], load: Callable[[int], Any], size: Callable[[Any], int], allowed: int) -> dict:
+def _taken(
+    steps: Sequence[int], load: Callable[[int], _Found | None], size: Callable[[_Found], int], allowed: int
+) -> dict[int, _Found]:
     """What ``load`` gives for steps spread evenly from the first to the last, as many as are allowed; not None."""
     if not steps:
         return {}
@@ -119,7 +123,7 @@ def _nearest(folder: Path, side: int | None, allowed: int) -> list[Nearest]:
     def load(step: int) -> Nearest | None:
         rows = [_neighbours(each) for each in _list(folder / f"step_{step}.json")]
         sheet = sheets.load(folder / f"step_{step}.png", side, len(rows) or None)
-        return sheet and Nearest(step, sheet, rows[:_MOST_NEAREST])
+        return Nearest(step, sheet, rows[:_MOST_NEAREST]) if sheet else None
 
     return list(_taken(_steps(folder, ".png"), load, lambda found: len(found.sheet.uri), allowed).values())
 

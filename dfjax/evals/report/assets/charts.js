@@ -3,6 +3,8 @@
 const VIEW = { axis: "images", log: false, smooth: 0.6, hidden: new Set() };
 const HEIGHT = 190, LEFT = 50, RIGHT = 10, TOP = 8, BOTTOM = 22;
 const CHARTS = [];
+// A curve of fewer points is not smoothed: one sees them all.
+const FEW = 20;
 
 /** x of each point of a curve on the chosen axis; null where nobody knows it. */
 function positions(curve) {
@@ -69,7 +71,7 @@ function prepare(chart) {
       why.push(`${DATA.runs[curve.run].name}: no ${VIEW.axis === "time" ? "times" : "batch size"} known`);
       continue;
     }
-    const smooth = chart.smooth && VIEW.smooth > 0 && curve.y.length > 2;
+    const smooth = chart.smooth && VIEW.smooth > 0 && curve.y.length >= FEW;
     const line = smooth ? smoothed(curve.y, VIEW.smooth) : curve.y;
     const keep = curve.y.map((y, i) => i).filter((i) => !VIEW.log || (curve.y[i] > 0 && line[i] > 0));
     const dropped = curve.y.length - keep.length;
@@ -86,8 +88,21 @@ function prepare(chart) {
     const batch = VIEW.axis === "images" ? DATA.runs[curve.run].batch : 1;
     shown.push({ curve, points, smooth, bad: VIEW.axis === "time" ? [] : curve.bad.map((step) => step * batch) });
   }
-  const real = chart.real.filter((each) => !VIEW.hidden.has(each.run) && (!VIEW.log || each.y > 0));
-  return { shown, real, why: [...new Set(why)] };
+  const real = realLines(chart.real.filter((each) => !VIEW.hidden.has(each.run)));
+  const off = real.filter((each) => VIEW.log && each.y <= 0);
+  if (off.length) why.push(`real pictures (${off.map((each) => number(each.y)).join(", ")}) have no place on a log scale`);
+  return { shown, real: real.filter((each) => !off.includes(each)), why: [...new Set(why)] };
+}
+
+/** Figures of real pictures, those of several runs that are the same as one. */
+function realLines(all) {
+  const found = new Map();
+  for (const each of all) {
+    const line = found.get(each.y);
+    if (line) line.runs.push(each.run);
+    else found.set(each.y, { y: each.y, runs: [each.run] });
+  }
+  return [...found.values()];
 }
 
 function domain(chart, shown, real) {
@@ -146,14 +161,14 @@ function draw(chart) {
   const inside = (value) => Math.min(Math.max(value, room.low), room.high);
   Object.assign(chart, { x, y, inside });
   drawAxes(chart.picture, room, x, y, width);
-  for (const each of real) drawReal(chart, each, x, y, width, real.length > 1);
+  real.forEach((each, i) => drawReal(chart, each, i, { x, y, width, several: real.length > 1 }));
   for (const each of shown) drawCurve(chart.picture, each, x, y, inside);
   chart.cursor = svg("g");
   chart.picture.append(chart.cursor);
 }
 
 function drawAxes(picture, room, x, y, width) {
-  const ys = VIEW.log ? logTicks(room.low, room.high) : ticks(room.low, room.high, 4);
+  const ys = VIEW.log ? logTicks(room.low, room.high) : ticks(room.low, room.high, 5);
   for (const value of ys) {
     picture.append(
       svg("line", { class: "gridline", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
@@ -190,14 +205,15 @@ function drawCurve(picture, { curve, points, smooth, bad }, x, y, inside) {
   picture.append(group);
 }
 
-function drawReal(chart, each, x, y, width, several) {
+function drawReal(chart, each, place, { y, width, several }) {
   const at = y(each.y);
-  const words = `real${several ? ` ${DATA.runs[each.run].name}` : ""} ${number(each.y)}`;
+  const words = `real${several ? ` ${each.runs.map((run) => DATA.runs[run].name).join(", ")}` : ""} ${number(each.y)}`;
   // Above the line, or below it where there is no room.
   const label = at - 5 < TOP + 8 ? at + 13 : at - 5;
-  const group = svg("g", { class: `run-${each.run % COLOURS}` });
+  // Of all runs alike it has no run's colour.
+  const group = svg("g", { class: each.runs.length > 1 ? "shared" : `run-${each.runs[0] % COLOURS}` });
   group.append(svg("line", { class: "real", x1: LEFT, x2: width - RIGHT, y1: at, y2: at }));
-  group.append(svg("text", { class: "real-name", x: width - RIGHT - 2, y: label, "text-anchor": "end" }, words));
+  group.append(svg("text", { class: "real-name", x: width - RIGHT - 2 - 95 * (place % 3), y: label, "text-anchor": "end" }, words));
   chart.picture.append(group);
 }
 
