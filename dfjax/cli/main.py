@@ -9,6 +9,7 @@ COMMANDS = {
     "sample": "draw prompts with a trained work directory",
     "evaluate": "measure a run's checkpoints, as they appear or afterwards",
     "average": "make an average of the weights of any length from a run's snapshots",
+    "report": "make one HTML page about one run or several: curves, figures by checkpoint, pictures, configs",
     "plan": "compile a recipe's step for devices that need not be there: will it fit, how fast at most",
     "checkpoint": "list, inspect, verify or prune a run's checkpoints",
     "data": "build or inspect a recipe's data set",
