@@ -1,7 +1,7 @@
 """Where the processes of one store wait for each other while they save, and how one that fails lets the others know."""
 
 import errno
-import threading
+from typing import Any
 
 import jax
 from jax._src import distributed
@@ -23,7 +23,7 @@ class Barriers:
 
     def __init__(self, name: str):
         """``name``: of the store, the same on all processes."""
-        self._name, self._lock = name, threading.Lock()
+        self._name = name
         self._saves, self._is_open, self._met = 0, False, set[str]()
 
     def begin(self) -> None:
@@ -41,7 +41,7 @@ class Barriers:
             return
         if stage := next((stage for stage in _STAGES if stage in key), ""):
             self._wait(stage, timeout_ms)
-            if distributed.global_state.client.key_value_dir_get(self._path("failed/")):
+            if _store().key_value_dir_get(self._path("failed/")):
                 raise OSError(errno.ECANCELED, "another process failed in this save")
             return
         if _SET in key:
@@ -62,8 +62,7 @@ class Barriers:
                 self._wait(stage, timeout_ms)
 
     def _say_failed(self) -> None:
-        place = self._path(f"failed/{jax.process_index()}")
-        distributed.global_state.client.key_value_set(place, "", allow_overwrite=True)
+        _store().key_value_set(self._path(f"failed/{jax.process_index()}"), "", allow_overwrite=True)
 
     def _wait(self, name: str, timeout_ms: int) -> None:
         # Before it waits: who is cut off at a stage that others failed in has met it.
@@ -72,3 +71,8 @@ class Barriers:
 
     def _path(self, name: str) -> str:
         return f"dfjax/saves/{self._name}/{self._saves}/{name}"
+
+
+def _store() -> Any:
+    """The key-value store of the coordinator."""
+    return distributed.global_state.client

@@ -61,7 +61,7 @@ def read_section(section: str, holders: dict[str, flags.FlagHolder]) -> dict[str
     wishes = {name: holder.value for name, holder in holders.items() if holder.value is not None}
     for name, value in wishes.items():
         if isinstance(value, list):
-            default = config_lib.FIELDS[f"{section}.{name}"].default
+            default: Any = config_lib.FIELDS[f"{section}.{name}"].default
             wishes[name] = _numbers(name, value) if isinstance(default[0], float) else tuple(value)
     return wishes
 

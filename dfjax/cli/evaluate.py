@@ -13,11 +13,17 @@ it was ended.
 import json
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from dfjax import config as config_lib
 from dfjax.cli import app
+
+if TYPE_CHECKING:
+    from dfjax.checkpoint.workdir import Workdir
+    from dfjax.evals.suite import Suite
+    from dfjax.sample import restore
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of a trained run", required=True)
 _STEP = flags.DEFINE_string("step", "all", "training step of a checkpoint, or `latest`, or `all`")
@@ -58,8 +64,12 @@ def main(rest: list[str]) -> None:
 class _Evaluation:
     """The suite of a run, made with the first checkpoint that there is."""
 
-    def __init__(self, room, folder: Path):
-        self._room, self._folder, self._suite, self._mesh = room, folder, None, None
+    def __init__(self, room: "Workdir", folder: Path):
+        from dfjax.parallel import mesh as mesh_lib
+
+        self._room, self._folder = room, folder
+        self._mesh = mesh_lib.make(config_lib.Mesh())
+        self._suite: Suite | None = None
 
     def is_done(self, step: int) -> bool:
         """Whether nothing is missing of a step, as far as can be told without reading its weights."""
@@ -78,14 +88,13 @@ class _Evaluation:
         from dfjax.checkpoint.store import CheckpointError
         from dfjax.sample import restore
 
-        self._mesh = self._mesh or _mesh()
         try:
             trained = restore.load(self._room.path, self._mesh, step)
         except CheckpointError as error:
             if step in self._room.steps():
                 raise
             _log.warning(
-                "step %d is passed over: training deleted it before it was read (%s). train.keep_last and "
+                "step %d is passed over: it was deleted before it was read (%s). train.keep_last and "
                 "train.keep_every_steps keep more",
                 step,
                 str(error).split(";")[0],
@@ -98,7 +107,7 @@ class _Evaluation:
             _log.info("evaluating step %d", step)
             _print(self._suite.measure(trained.params, step, trained.attempt))
 
-    def _make(self, trained):
+    def _make(self, trained: "restore.Trained") -> "Suite":
         from clu import metric_writers
 
         from dfjax.evals.bench import Bench, Model
@@ -107,21 +116,10 @@ class _Evaluation:
 
         config = _config(trained.config)
         guide = restore.load(config.sample.guide, self._mesh) if config.sample.guide else None
-        bench = Bench(
-            config,
-            self._mesh,
-            self._folder,
-            _SPLIT.value,
-            Path(_STATISTICS.value) if _STATISTICS.value else None,
-        )
+        statistics = Path(_STATISTICS.value) if _STATISTICS.value else None
+        bench = Bench(config, self._mesh, self._folder, _SPLIT.value, statistics)
         writer = metric_writers.create_default_writer(self._folder, asynchronous=False)
         return Suite(bench, Model(config, trained.denoiser, trained.tokenizer, guide), writer)
-
-
-def _mesh():
-    from dfjax.parallel import mesh as mesh_lib
-
-    return mesh_lib.make(config_lib.Mesh())
 
 
 def _config(config: config_lib.Config) -> config_lib.Config:

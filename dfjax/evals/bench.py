@@ -111,7 +111,7 @@ class Bench:
         return self.heldout_features if self.real is self.heldout else reference.features(self.real, self.extractor)
 
     @functools.cached_property
-    def captions(self) -> list[str]:
-        """All captions that a picture may be taken for, each once."""
-        both = (*self.train.captions, *(self.heldout.captions if self.heldout else ()), *self.real.captions)
+    def wordings(self) -> list[str]:
+        """All that a picture may be taken for, each once."""
+        both = (*self.train.wordings, *(self.heldout.wordings if self.heldout else ()), *self.real.wordings)
         return list(dict.fromkeys(both))

@@ -11,6 +11,7 @@ from dfjax import config as config_lib
 from dfjax.data import captions as captions_lib
 from dfjax.data import pipeline, sources, transforms
 from dfjax.data.records import Record
+from dfjax.evals import alignment
 
 Pictures = UInt8[np.ndarray, "n height width 3"]
 
@@ -22,13 +23,15 @@ _VERSION = 1
 class Real:
     """Up to so many records of a split, spread evenly over it, in its order; each once.
 
-    ``captions``: one for each, in the words of validation. ``digest``: SHA-256 over what the pictures are made of.
+    ``captions``: one for each, in the words of validation. ``wordings``: by which a picture is recognised, see
+    :func:`dfjax.evals.alignment.wording`. ``digest``: SHA-256 over what pictures and captions are made of.
     """
 
     source: sources.RecordSource
     data: config_lib.Data
     indices: tuple[int, ...]
     captions: tuple[str, ...]
+    wordings: tuple[str, ...]
     digest: str
 
     def __len__(self) -> int:
@@ -56,15 +59,16 @@ def read(data: config_lib.Data, split: str, limit: int) -> Real:
     """
     source = sources.open_source(data, split)
     indices = pipeline.spread(len(source), limit)
-    digest, captions = hashlib.sha256(f"{_VERSION} {data.resolution}".encode()), []
+    digest, found = hashlib.sha256(f"{_VERSION} {data.resolution}".encode()), []
 
-    def use(record: Record) -> tuple[str, bytes]:
+    def use(record: Record) -> tuple[str, str, bytes]:
         # What cannot be shown is passed over here too, so that captions and pictures are of the same records.
         transforms.render(record.image, data.resolution, data.max_pixels)
-        return captions_lib.canonical(record), record.image
+        return captions_lib.canonical(record), alignment.wording(record), record.image
 
     for index in indices:
-        (caption, image), _ = sources.read(source, index, use)
-        digest.update(caption.encode() + b"\0" + hashlib.sha256(image).digest())
-        captions.append(caption)
-    return Real(source, data, tuple(indices), tuple(captions), digest.hexdigest())
+        (caption, wording, image), _ = sources.read(source, index, use)
+        digest.update(f"{caption}\0{wording}\0".encode() + hashlib.sha256(image).digest())
+        found.append((caption, wording))
+    captions, wordings = zip(*found, strict=True)
+    return Real(source, data, tuple(indices), captions, wordings, digest.hexdigest())

@@ -49,7 +49,7 @@ class Sheets:
         heartbeats.note("drawing sheets", step, slow=True)
         pictures, _ = self._draw(params, self._wanted, self._seed)
         last, frames = self._film(params, self._filmed, self._seed)
-        strips = generate.film_strip(frames, last, _FRAMES)
+        strips = generate.film_strip(np.asarray(frames), last, _FRAMES)
         sheets = {
             "grids": images.grid(pictures, columns=_SEEDS, scale=self._scale()),
             "films": images.grid(strips, columns=_FRAMES, scale=self._scale()),

@@ -20,7 +20,8 @@ class Drawn:
 
     Attributes:
       step: of the checkpoint. params: its averaged weights.
-      places: of each picture its caption's place in the split. captions: those captions.
+      places: of each picture its caption's place in the split. captions: those captions. wordings: by which the
+        pictures are to be recognised.
     """
 
     def __init__(self, bench: Bench, sampler: generate.Sampler, params: Any, step: int, folder: Path):
@@ -28,6 +29,7 @@ class Drawn:
         self.bench, self.params, self.step = bench, params, step
         self._sampler, self._folder = sampler, folder
         self.places, self.captions = drawing.captions_for(bench.real.captions, bench.config.eval.num_images)
+        self.wordings = [bench.real.wordings[place] for place in self.places]
 
     @functools.cached_property
     def pictures(self) -> Pictures:
@@ -64,6 +66,7 @@ class Ceiling:
         """Raises EvaluationError where nothing is held out."""
         self.bench, self._heldout = bench, bench.require_heldout()
         self.places, self.captions = list(range(len(self._heldout))), list(self._heldout.captions)
+        self.wordings = list(self._heldout.wordings)
 
     @functools.cached_property
     def pictures(self) -> Pictures:

@@ -5,26 +5,11 @@ is missing, and returns a function from a subject to figures; and ``HAS_CEILING`
 held-out pictures too.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from types import ModuleType
 
-from dfjax.evals.bench import Bench, Model
 from dfjax.evals.evaluators import alignment, clip, distances, heldout, memory, validation
-from dfjax.evals.figures import Figure
-from dfjax.evals.subject import Subject
 
-Measure = Callable[[Subject], Iterator[Figure]]
-
-
-class Evaluator(Protocol):
-    """What each of the modules is."""
-
-    HAS_CEILING: bool
-
-    def make(self, bench: Bench, model: Model) -> Measure: ...
-
-
-EVALUATORS: dict[str, Evaluator] = {
+EVALUATORS: dict[str, ModuleType] = {
     "validation": validation,
     "distances": distances,
     "alignment": alignment,

@@ -50,7 +50,11 @@ def by_caption(
     farther = (distance > to_right[:, None]) + 0.5 * (distance == to_right[:, None])
     win = np.where(is_wrong, farther, 0).sum(axis=1) / np.maximum(is_wrong.sum(axis=1), 1)
     groups = [places == place for place in np.unique(places)]
-    return tuple(np.array([values[group].mean() for group in groups]) for values in (to_right, to_wrong, win))
+
+    def means(values: np.ndarray) -> np.ndarray:
+        return np.array([values[group].mean() for group in groups])
+
+    return means(to_right), means(to_wrong), means(win)
 
 
 def unit(features: np.ndarray) -> np.ndarray:

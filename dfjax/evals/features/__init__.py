@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -35,7 +36,7 @@ class _Network:
     package: str = ""
     size: int | None = None
     prepare: Callable[[Arrays, int], Arrays] = lambda arrays, _: arrays
-    variant: Callable[[Arrays], str] = lambda _: ""
+    variant: Callable[[Any], str] = lambda _: ""
 
 
 _LPIPS = "torchvision's {} and `weights/v0.1/{}.pth` of the package lpips, with a comma between"

@@ -1,0 +1,48 @@
+"""Caption alignment without a model of pictures and texts: which caption would a linear probe give the picture?"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dfjax.evals import alignment
+from dfjax.evals.bench import Bench, Model
+from dfjax.evals.figures import Figure
+from dfjax.evals.metrics import retrieval
+from dfjax.evals.subject import Subject
+from dfjax.evals.text import minilm
+
+_log = logging.getLogger(__name__)
+
+HAS_CEILING = True
+
+
+def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
+    """A function from pictures to caption_rank, caption_recall_1 and caption_recall_5 of the right one among all.
+
+    The probe is fitted on the real training pictures, and kept. Captions of the same words count as one.
+
+    Raises:
+      WeightsError: the package of the text embedding is missing.
+    """
+    encode, train, features = minilm.load(), bench.train, bench.train_features
+    wanted = alignment.fingerprint(train.digest, bench.extractor.fingerprint, encode.fingerprint)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    probe = alignment.load_or_fit(
+        home / "dfjax" / "probes" / f"{wanted[:32]}.safetensors",
+        wanted,
+        lambda: alignment.fit(features, encode(train.wordings))[0],
+    )
+    _log.info("the probe explains %.2f of the variance of real captions left out", probe.explained)
+    candidates = encode(bench.wordings)
+    place = {wording: row for row, wording in enumerate(bench.wordings)}
+
+    def measure(subject: Subject) -> Iterator[Figure]:
+        likenesses = probe.likenesses(probe.predict(subject.features), candidates)
+        right = np.array([place[wording] for wording in subject.wordings])
+        for name, found in retrieval.scores(likenesses, right).items():
+            yield Figure(f"caption_{name}", found.value, found.stderr, len(right))
+
+    return measure
