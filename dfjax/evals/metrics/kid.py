@@ -15,8 +15,8 @@ Features = Float[np.ndarray, "n size"]
 def kid(real: Features, drawn: Features) -> Estimate:
     """The unbiased squared MMD of two sets of features with the kernel (x.y / d + 1)^3, over all pairs.
 
-    Binkowski et al., "Demystifying MMD GANs" (arXiv 1801.01401), equation 4 with the kernel of section 4; where a KID is
-    computed on subsets elsewhere, the mean over all subsets is this. It may be negative.
+    Binkowski et al., "Demystifying MMD GANs" (arXiv 1801.01401), equation 4 with the kernel of section 4. Where a KID
+    is computed on subsets elsewhere, the mean over all subsets is this. It may be negative.
 
     The standard error is the delete-one jackknife's, over both sets. By Efron and Stein (1981) it is too large rather
     than too small: right to first order where the sets differ, up to the square root of 2 too large where they are of
