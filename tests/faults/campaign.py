@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from tests.data import tiny
 from tests.faults import compare, plan, processes, record, strike
-from tests.faults.plan import DISK, TERM, Run
+from tests.faults.plan import DISK, TERM, WRITES, Run
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +90,8 @@ class Campaign:
                 found = compare.read(workdir)
                 if any(fault.kind == TERM for fault in run.faults):
                     wanted, found = compare.without_means(wanted), compare.without_means(found)
+                if any(fault.kind in (DISK, WRITES) for fault in run.faults):
+                    wanted, found = compare.in_both(wanted, found)
                 apart = compare.difference(wanted, found)
             outcome = record.DIFFERS if apart.names else record.EQUAL
             _log.info("run %d: %s %s", run.number, outcome, ", ".join(apart.names[:5]))

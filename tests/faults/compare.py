@@ -67,6 +67,20 @@ def without_means(state: State) -> State:
     return State(state.arrays, state.others | {"metrics": lines})
 
 
+def in_both(wanted: State, found: State) -> tuple[State, State]:
+    """The same, less snapshots and sample grids that one of them lacks: what a storage that fails may cost a run."""
+
+    def is_kept(name: str) -> bool:
+        optional = name.startswith(("snapshot ", "samples/"))
+        return not optional or all(name in state.arrays or name in state.others for state in (wanted, found))
+
+    def kept(state: State) -> State:
+        arrays = {name: array for name, array in state.arrays.items() if is_kept(name)}
+        return State(arrays, {name: other for name, other in state.others.items() if is_kept(name)})
+
+    return kept(wanted), kept(found)
+
+
 def difference(wanted: State, found: State) -> Difference:
     """What is missing, too much, or other than wanted by a single bit."""
     names = [name for name in wanted.others | found.others if wanted.others.get(name) != found.others.get(name)]

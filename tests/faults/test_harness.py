@@ -150,6 +150,17 @@ def test_after_a_request_to_end_the_means_of_training_are_not_compared():
     assert list(found.arrays) == ["w"]
 
 
+def test_a_storage_that_fails_may_cost_snapshots_and_grids_and_nothing_else():
+    whole = compare.State(
+        {"w": np.ones(2), "snapshot 1/w": np.ones(2), "snapshot 2/w": np.ones(2)}, {"samples/a.png": b"a", "ledger": ""}
+    )
+    less = compare.State({"w": np.ones(2), "snapshot 2/w": np.ones(2)}, {"ledger": ""})
+    assert compare.difference(*compare.in_both(whole, less)) == compare.Difference((), 0.0)
+    other = compare.State(less.arrays | {"snapshot 2/w": np.zeros(2)}, less.others)
+    assert compare.difference(*compare.in_both(whole, other)).names == ("snapshot 2/w",)
+    assert compare.difference(*compare.in_both(whole, compare.State({}, {}))).names == ("ledger", "w")
+
+
 def test_a_record_grows_and_is_read_again(tmp_path):
     path = tmp_path / "record.jsonl"
     first = [_line(index=index, in_save=index == 1, instant=plan.SAVE) for index in range(3)]
