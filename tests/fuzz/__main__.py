@@ -1,8 +1,9 @@
 """python -m tests.fuzz --minutes=20 --seed=0 [--targets=pictures,records]
 
-Gives hostile pictures, records, captions, tokenizer files, configs, checkpoints and data set descriptions to dfjax,
-target after target until the time is over, and ends with one JSON line. Exit status 1 if any of them was met otherwise
-than by use or by a documented error. A crash of the interpreter counts as one: inputs are tried in another process.
+Gives hostile pictures, records, captions, tokenizer files, configs, checkpoints, weights and data set descriptions to
+dfjax, target after target until the time is over, and ends with one JSON line. Exit status 1 if any of them was met
+otherwise than by use or by a documented error. A crash of the interpreter counts as one: inputs are tried in another
+process.
 """
 
 import argparse

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import pickletools
 import shutil
 import sys
 import tempfile
@@ -21,11 +22,13 @@ from dfjax.checkpoint.store import ITEMS, CheckpointError, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.data import decoding, pipeline, sources, transforms
 from dfjax.data.errors import BadRecord, DataError
+from dfjax.evals.features import weights
 from dfjax.text import cleaning
 from dfjax.text import tokenizer as tokenizer_lib
 from tests import small
 from tests.checkpoint.conftest import save
 from tests.data import kinds, tiny
+from tests.evals.features import torch_bytes
 from tests.fuzz import inputs
 
 _PIXELS = 2**16
@@ -225,6 +228,33 @@ def _data_set() -> tuple[config_lib.Data, pathlib.Path, dict[str, Any], dict[str
     return config_lib.Data(name="tiny_labelled", dir=folder, resolution=8), at, *described
 
 
+_SAVED = {"weight": torch_bytes.tensor("0", 12, (3, 4), (4, 1)), "one": torch_bytes.tensor("0", 12, (), (), offset=3)}
+_WEIGHTS = [write({"model": _SAVED}, {"0": torch_bytes.NUMBERS}) for write in (torch_bytes.new, torch_bytes.old)]
+# Instructions of pickles one after the other, of every kind, with values that they could be about.
+_INSTRUCTIONS = st.lists(
+    st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletools.opcodes if opcode.arg is None])
+    | st.sampled_from([*_SAVED.values(), "weight", 3, -1, 2**70, (), (1, 2), {"x": 1}, [1]]).map(torch_bytes.says)
+    | st.binary(max_size=3).map(lambda data: b"q" + data)
+    | st.binary(max_size=3).map(lambda data: b"h" + data),
+    max_size=12,
+).map(lambda parts: torch_bytes.new(torch_bytes.Raw(b"".join(parts)), {"0": torch_bytes.NUMBERS}))
+
+
+def _weights(data: bytes) -> bool:
+    """What a file of weights may be read as: arrays, no more of them than it has bytes for."""
+    with tempfile.NamedTemporaryFile(prefix="dfjax-fuzz-") as file:
+        file.write(data)
+        file.flush()
+        try:
+            arrays = weights.read(pathlib.Path(file.name))
+        except weights.WeightsError as error:
+            assert file.name in str(error)
+            return False
+    assert all(isinstance(name, str) and array.dtype.kind in "fiub" for name, array in arrays.items())
+    assert sum(array.size for array in arrays.values()) < 4 * len(data)
+    return bool(arrays)
+
+
 _CLASSES = st.sampled_from(["this.Feature", "tests.fuzz.bait.Feature", "builtins.eval", "os.system", "..x.y", "x"])
 
 
@@ -270,5 +300,6 @@ TARGETS = {
     "tokenizer files": Target(inputs.mutated(st.just(TOKENIZER.model)), _tokenizer_file),
     "configs": Target(_CONFIGS, _config),
     "checkpoints": Target(st.tuples(_json_files(_META), _json_files(_TOKENIZER)), _checkpoint, _room),
+    "weights": Target(inputs.mutated(st.sampled_from(_WEIGHTS)) | _INSTRUCTIONS, _weights),
     "data set descriptions": Target(_descriptions(), _description, _data_set),
 }

@@ -54,6 +54,7 @@ _NETWORKS = {
         "pt_inception-2015-12-05-6726825d.pth of pytorch-fid, or weights-inception-2015-12-05-6726825d.pth of "
         "torch-fidelity",
         size=inception.SIZE,
+        prepare=inception.prepare,
     ),
     "dinov2": _Network(
         dinov2.apply,
@@ -101,7 +102,10 @@ def make(
     files = _files(name, network, weights)
     arrays: dict[str, np.ndarray] = {}
     for file in files:
-        arrays |= weights_lib.load(name, file)
+        more = weights_lib.load(name, file)
+        if twice := sorted(set(arrays) & set(more)):
+            raise WeightsError(f"{twice[0]!r} is in {file} and in a file before it; give each part of {name} once")
+        arrays |= more
     try:
         params = network.prepare(arrays, network.preprocessing.resolution)
         full_name = name + network.variant(params)

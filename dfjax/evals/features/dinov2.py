@@ -85,7 +85,7 @@ def prepare(arrays: Mapping[str, np.ndarray], resolution: int, offset: float = _
     return params
 
 
-def variant(params: ops.Params) -> str:
+def variant(params: Mapping[str, np.ndarray]) -> str:
     """What of its name says the size, such as ``_vits14``, by the width of the class token."""
     width = params["cls_token"].shape[-1] if "cls_token" in params else 0
     return f"_vit{_LETTERS.get(width, f'_{width}_')}{PATCH}"

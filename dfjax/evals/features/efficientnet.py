@@ -10,6 +10,11 @@ from jaxtyping import Array, Float
 from dfjax.evals.features import operations as ops
 
 SIZE = 1280
+# That of its training, also for small pictures, which are enlarged. Of emoji with 32 pixels, seen at 64, 96, 128, 160
+# and 224: KID tells blur and noise from chance about as well from 96 on (a blur of 1 pixel is 35, 74, 75, 65 and 72
+# standard deviations of chance away, noise of 4 levels 34, 36, 27, 20 and 19). But the same thing in another style is
+# among the nearest five of 123 in 0.57, 0.67, 0.73, 0.75 and 0.78 of the cases. 250 pictures take 0.6, 1.2, 2.3, 3.7
+# and 7.9 seconds of a CPU core.
 RESOLUTION = 224
 # As TensorFlow's builder has it for the Lite family: 127 and 128 of 255 for each colour.
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3

@@ -80,7 +80,10 @@ class Extractor:
         self.name, self._mesh, self._params = name, mesh, _float32(params)
         shape = jax.ShapeDtypeStruct((1, preprocessing.resolution, preprocessing.resolution, 3), jnp.float32)
         used = _Recorded(self._params)
-        self.size = int(jax.eval_shape(lambda pictures: apply(used, pictures), shape).shape[1])
+        try:
+            self.size = int(jax.eval_shape(lambda pictures: apply(used, pictures), shape).shape[1])
+        except (TypeError, ValueError) as error:
+            raise weights_lib.WeightsError("the shapes of its parameters do not fit each other") from error
         self._params = {each: self._params[each] for each in sorted(used.looked_at)}
         said = [name, _VERSION, dataclasses.astuple(preprocessing)[:3], preprocessing.resize.__qualname__]
         self.fingerprint = hashlib.sha256(repr([*said, weights_lib.digest(self._params)]).encode()).hexdigest()

@@ -5,16 +5,20 @@ out what is padded, the last block has a max pool, and pictures are resized in T
 the names of ``pt_inception-2015-12-05-6726825d.pth`` (pytorch-fid, torch-fidelity), which has the graph's weights.
 """
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from dfjax.evals.features import operations as ops
+from dfjax.evals.features.weights import WeightsError
 
 SIZE = 2048
 RESOLUTION = 299
 MEAN, STD = (128 / 255,) * 3, (128 / 255,) * 3
 _EPSILON = 1e-3
+_CLASSES = 1008
 
 
 def apply(params: ops.Params, pictures: ops.Pictures) -> Float[Array, "batch 2048"]:
@@ -33,6 +37,17 @@ def apply(params: ops.Params, pictures: ops.Pictures) -> Float[Array, "batch 204
     x = _block_e(x, params, "Mixed_7b.", ops.average_pool(x, 3, 1, 1))
     x = _block_e(x, params, "Mixed_7c.", ops.max_pool(x, 3, 1, 1))
     return jnp.mean(x, axis=(1, 2))
+
+
+def prepare(arrays: Mapping[str, np.ndarray], resolution: int) -> Mapping[str, np.ndarray]:
+    """The parameters as they are. Raises WeightsError for torchvision's, which have the same names but 1000 classes."""
+    classes = ops.parameter(arrays, "fc.weight", (None, SIZE)).shape[0]
+    if classes != _CLASSES:
+        raise WeightsError(
+            f"it tells {classes} classes apart, and the network of the published FID {_CLASSES}; torchvision's has the "
+            "same names and was trained otherwise"
+        )
+    return arrays
 
 
 def resize(

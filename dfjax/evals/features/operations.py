@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from dfjax.evals.features.weights import WeightsError
 
-Params = Mapping[str, Array]
+Params = Mapping[str, Array] | Mapping[str, np.ndarray]
 Pictures = Float[Array, "batch height width channels"]
 Padding = str | int | Sequence[tuple[int, int]]
 
 
-def parameter(params: Params, name: str, shape: Sequence[int | None]) -> Array:
+def parameter(params: Params, name: str, shape: Sequence[int | None]) -> Array | np.ndarray:
     """A parameter. Raises WeightsError if it is missing or of another shape; None in ``shape`` fits any size."""
     if name not in params:
         raise WeightsError(f"there is no {name!r} in it")

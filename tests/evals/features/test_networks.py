@@ -65,7 +65,7 @@ def test_a_missing_package_is_named(mesh, monkeypatch):
 
 @pytest.mark.parametrize("name", features.NAMES)
 def test_a_file_of_another_network_is_told(name, mesh, saved):
-    file = saved({"fc.weight": np.zeros((2, 2), np.float32)})
+    file = saved({"head.weight": np.zeros((2, 2), np.float32)})
     with pytest.raises(
         features.WeightsError, match=rf"{file} are not those of {name}: there is no '.*' in it.*Wanted: "
     ):
@@ -117,3 +117,24 @@ def _dinov2(width, depth=1, side=4):
 def test_dinov2_is_called_by_its_size(width, name, mesh, saved):
     made = features.make("dinov2", mesh, saved(_dinov2(width)))
     assert (made.name, made.size) == (name, width)
+
+
+def test_torchvisions_inception_is_not_taken_for_the_one_of_the_published_fid(mesh, saved):
+    with pytest.raises(
+        features.WeightsError, match="tells 1000 classes apart, and the network of the published FID 1008"
+    ):
+        features.make("inception_v3", mesh, saved({"fc.weight": np.zeros((1000, 2048), np.float32)}))
+
+
+def test_parameters_that_do_not_fit_each_other_are_told(mesh, saved):
+    arrays = _dinov2(384)
+    arrays["blocks.0.attn.qkv.weight"] = _normal(100, 384)
+    arrays["blocks.0.attn.qkv.bias"] = _normal(100)
+    with pytest.raises(features.WeightsError, match="shapes of its parameters do not fit each other"):
+        features.make("dinov2", mesh, saved(arrays))
+
+
+def test_a_part_that_is_given_twice_is_told(mesh, saved):
+    backbone, _ = _alexnet()
+    with pytest.raises(features.WeightsError, match=r"'features\.0\.bias' is in .*second and in a file before it"):
+        features.make("lpips_alexnet", mesh, [saved(backbone, "first"), saved(backbone, "second")])
