@@ -34,6 +34,8 @@ _WANTED = (
     "that transformers saved"
 )
 _WORDS = "text_model.embeddings.token_embedding.weight"
+# transformers leaves out of a config what is as in ViT-B/32.
+_HEADS = {"vision_config": 12, "text_config": 8}
 _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
@@ -42,13 +44,10 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Tower:
-    """What the arrays of a tower do not say. Others than OpenAI changed the activation, and no shape tells.
+    """What the arrays of a tower do not say. Others than OpenAI changed the activation, and no shape tells."""
 
-    ``heads``: 0 for as many as OpenAI's have, one for each 64 of the width.
-    """
-
+    heads: int
     activation: str = "quick_gelu"
-    heads: int = 0
     epsilon: float = 1e-5
 
 
@@ -167,13 +166,12 @@ def square(pictures: ops.Pictures, resolution: int) -> ops.Pictures:
 
 
 def _layers(x: Float[Array, "batch tokens width"], params: ops.Params, name: str, tower: Tower, mask=None):
-    width = x.shape[-1]
     activation = _ACTIVATIONS[tower.activation]
     for number in range(encoder.depth(params, name + ".encoder.layers.{}.layer_norm1.weight")):
         layer = f"{name}.encoder.layers.{number}"
         normed = ops.layer_norm(x, params, f"{layer}.layer_norm1", tower.epsilon)
         query, key, value = (ops.linear(normed, params, f"{layer}.self_attn.{part}_proj") for part in "qkv")
-        mixed = encoder.attend(query, key, value, tower.heads or max(1, width // 64), mask)
+        mixed = encoder.attend(query, key, value, tower.heads, mask)
         x = x + ops.linear(mixed, params, f"{layer}.self_attn.out_proj")
         normed = ops.layer_norm(x, params, f"{layer}.layer_norm2", tower.epsilon)
         x = x + ops.linear(activation(ops.linear(normed, params, f"{layer}.mlp.fc1")), params, f"{layer}.mlp.fc2")
@@ -195,15 +193,15 @@ def _tower(path: Path, part: str) -> Tower:
     """Raises WeightsError if the config cannot be read, or asks for what is not here."""
     try:
         said = json.loads(path.read_text("utf-8"))[part]
-        tower = Tower(
-            said.get("hidden_act", Tower.activation),
-            int(said.get("num_attention_heads", Tower.heads)),
-            float(said.get("layer_norm_eps", Tower.epsilon)),
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        heads = int(said.get("num_attention_heads", _HEADS[part]))
+        activation = said.get("hidden_act", Tower.activation)
+        tower = Tower(heads, activation, float(said.get("layer_norm_eps", Tower.epsilon)))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise WeightsError(f"{path.name} has no readable {part!r} ({error})") from error
-    if tower.activation not in _ACTIVATIONS:
+    if not isinstance(tower.activation, str) or tower.activation not in _ACTIVATIONS:
         raise WeightsError(f"{path.name} names the activation {tower.activation!r}, not {' or '.join(_ACTIVATIONS)}")
+    if not 0 < tower.epsilon < 1:
+        raise WeightsError(f"{path.name} has layer_norm_eps {tower.epsilon} in {part!r}, not a small number above 0")
     return tower
 
 

@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 
 # Grows where the same parameters would give other embeddings: what was fitted to those of before is refused then.
 _VERSION = 1
-_BATCH = 64
+# Tokens of a batch: many short captions, or few long ones.
+_TOKENS = 1024
 # Captions are padded to the next multiple of this: their own length alone decides it, never that of another.
 _STEP = 16
 
@@ -83,16 +84,16 @@ class Encoder:
         embeddings = np.empty((len(distinct), self.size), np.float32)
         for width in sorted(set(padded)):
             rows = [row for row, its in enumerate(padded) if its == width]
-            for start in range(0, len(rows), _BATCH):
-                part = rows[start : start + _BATCH]
-                embeddings[part] = self._batch([ids[row] for row in part], width)
+            size = _TOKENS // width or 1
+            for start in range(0, len(rows), size):
+                part = rows[start : start + size]
+                embeddings[part] = self._batch([ids[row] for row in part], size, width)
         place = {caption: row for row, caption in enumerate(distinct)}
         return embeddings[[place[caption] for caption in captions]]
 
-    def _batch(self, ids: list[list[int]], width: int) -> Float[np.ndarray, "batch size"]:
-        """Embeddings of at most _BATCH rows, in a program for exactly so many."""
-        filled = np.zeros((_BATCH, width), np.int32)
-        lengths = np.ones(_BATCH, np.int32)
+    def _batch(self, ids: list[list[int]], size: int, width: int) -> Float[np.ndarray, "batch size"]:
+        """Embeddings of at most ``size`` captions, in a program for exactly so many."""
+        filled, lengths = np.zeros((size, width), np.int32), np.ones(size, np.int32)
         for row, each in enumerate(ids):
             filled[row, : len(each)], lengths[row] = each, len(each)
         return np.asarray(self._encode(self._on_device, filled, lengths))[: len(ids)]
@@ -151,7 +152,7 @@ def attend(
       WeightsError: the heads do not divide the width.
     """
     batch, tokens, width = query.shape
-    if width % heads:
+    if heads < 1 or width % heads:
         raise WeightsError(f"a width of {width} is not that of {heads} heads")
     query, key, value = (x.reshape(batch, tokens, heads, width // heads) for x in (query, key, value))
     likeness = jnp.einsum("bqhd,bkhd->bhqk", query * (width // heads) ** -0.5, key)

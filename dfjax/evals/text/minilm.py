@@ -40,7 +40,7 @@ def load(folder: str | Path | None = None) -> Encoder:
     Raises:
       WeightsError: the files are missing, damaged or another model's; says what to install or where to put them.
     """
-    folder = Path(folder).expanduser() if folder else _of_package()
+    folder = Path(folder).expanduser() if folder else package_folder()
     for name in (WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
             raise WeightsError(f"{folder} has no {name}: it must have {WEIGHTS} and {TOKENIZER} of all-MiniLM-L6-v2")
@@ -53,7 +53,8 @@ def load(folder: str | Path | None = None) -> Encoder:
     return made
 
 
-def _of_package() -> Path:
+def package_folder() -> Path:
+    """The folder with the files that the package has. Raises WeightsError, with what to install, if it is not there."""
     found = importlib.util.find_spec(_PACKAGE)
     places = (found and found.submodule_search_locations) or []
     for place in places:
