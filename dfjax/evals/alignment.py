@@ -100,17 +100,10 @@ def fit(features: Features, embeddings: Embeddings, ridges: Sequence[float] = RI
     regression = _Regression(*np.linalg.svd((x - mean) / scale, full_matrices=False), y - centre)
     mistakes = {ridge: float(np.mean(np.square(regression.errors_left_out(ridge)))) for ridge in ridges}
     ridge = min(mistakes, key=lambda each: mistakes[each])
-<<<<<<< HEAD
-    if ridge in (min(ridges), max(ridges)) and len(ridges) > 1:
-        _log.warning("the strongest or the weakest ridge (%g) was best: features may not tell captions apart", ridge)
-    variance = float(np.mean(np.square(y - centre)))
-    explained = 1 - mistakes[ridge] / variance if variance else 0.0
-=======
     variance = float(np.mean(np.square(y - centre)))
     explained = 1 - mistakes[ridge] / variance if variance else 0.0
     if explained <= 0:
         _log.warning("the features of the real pictures tell nothing about their captions: ranks will be chance")
->>>>>>> 1ea0e51bfef36090bedd59a9d86b39b71fe39609
     probe = Probe(mean, scale, regression.matrix(ridge), centre, ridge, explained)
     return probe, y - regression.errors_left_out(ridge)
 
@@ -154,11 +147,7 @@ def load_or_fit(path: Path, wanted: str, make: Callable[[], Probe]) -> Probe:
     from safetensors.numpy import save  # Of the extra eval, without which there are no features to fit to.
 
     probe = make()
-<<<<<<< HEAD
-    arrays = {name: np.ascontiguousarray(getattr(probe, name), np.float64) for name in _NAMES}
-=======
     arrays = {name: np.array(getattr(probe, name), np.float64, order="C") for name in _NAMES}
->>>>>>> 1ea0e51bfef36090bedd59a9d86b39b71fe39609
     path.parent.mkdir(parents=True, exist_ok=True)
     storage.replace(path, save(arrays | {_FINGERPRINT: np.frombuffer(wanted.encode(), np.uint8)}))
     return probe
