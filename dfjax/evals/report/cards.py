@@ -107,8 +107,6 @@ def _hints(run: Run, shown: Pictures) -> list[Safe]:
         )
     if left := run.measured.left_out:
         hints.append(
-            join(
-                f"{words.count(left, 'figure')} of eval/metrics.jsonl, measured with other settings than most, not shown."
-            )
+            join(f"{words.count(left, 'figure')} of eval/metrics.jsonl, measured with other settings, not shown.")
         )
     return hints
