@@ -26,7 +26,7 @@ from dfjax.text import tokenizer as tokenizer_lib
 from tests import small
 from tests.checkpoint.conftest import save
 from tests.data import kinds, tiny
-from tests.fuzz import inputs
+from tests.fuzz import inputs, reports
 
 _PIXELS = 2**16
 TOKENIZER = small.tokenizer(max_tokens=24)
@@ -271,4 +271,5 @@ TARGETS = {
     "configs": Target(_CONFIGS, _config),
     "checkpoints": Target(st.tuples(_json_files(_META), _json_files(_TOKENIZER)), _checkpoint, _room),
     "data set descriptions": Target(_descriptions(), _description, _data_set),
+    "files of a report": Target(reports.hostile(), reports.check),
 }

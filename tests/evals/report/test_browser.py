@@ -89,7 +89,9 @@ def test_the_switches_draw_the_curves_anew(window, two):
     last = f"{loss}.shown[0].points.at(-1)"
     seen = {window.run(path)}
     assert window.run(f"{last}.x") == 800
-    assert window.run(f"{last}.line") == pytest.approx(0.01, rel=0.1)
+    weights = [0.6 ** (100 - step) for step in range(1, 101)]
+    smooth = sum(weight / step for step, weight in enumerate(weights, 1)) / sum(weights)
+    assert window.run(f"{last}.line") == pytest.approx(smooth, rel=1e-9)
     for switch, x in (("[value=steps]", 100), ("[value=time]", 50)):
         window.run(f"document.querySelector('input{switch}').click()")
         assert window.run(f"{last}.x") == x
@@ -105,18 +107,19 @@ def test_the_switches_draw_the_curves_anew(window, two):
 
 def test_the_slider_goes_over_checkpoints_by_the_keyboard(window, two):
     window.open(two)
+    # Of the picture in the second row and the second column.
     pixel = (
-        "(() => { const canvas = document.querySelector('#grids canvas');"
+        "(() => { const canvas = document.querySelectorAll('#grids canvas')[3];"
         "return [...canvas.getContext('2d').getImageData(3, 2, 1, 1).data].slice(0, 3); })()"
     )
     wait = "new Promise((done) => setTimeout(done, 100))"
     assert window.run("byId('checkpoint-value').textContent") == "step 100 (2 of 2)"
-    assert window.run(pixel) == made_up.cells(4, seed=100)[0][2, 3].tolist()
+    assert window.run(pixel) == made_up.cells(4, seed=100)[3][2, 3].tolist()
     window.run("byId('checkpoint').focus()")
     window.key("ArrowLeft")
     window.run(wait)
     assert window.run("byId('checkpoint-value').textContent") == "step 50 (1 of 2)"
-    assert window.run(pixel) == made_up.cells(4, seed=50)[0][2, 3].tolist()
+    assert window.run(pixel) == made_up.cells(4, seed=50)[3][2, 3].tolist()
     assert window.run("document.querySelector('#grids canvas').getAttribute('aria-label')") == (
         f"{HOSTILE}, picture 1, step 50"
     )
@@ -167,7 +170,8 @@ def test_it_is_as_wide_as_the_window_and_as_dark_as_is_wished(window, two, width
 
 def test_a_page_with_nothing_to_show_runs_too(window, tmp_path):
     (tmp_path / "page.html").write_text(page.make([run.read(made_up.run(tmp_path / "run"))]))
-    window.open(tmp_path / "page.html")
+    window.open(tmp_path / "page.html", width=400)
     assert window.said == []
+    assert window.run("document.documentElement.scrollWidth") <= 400
     assert window.run("document.querySelector('[role=alert]') === null")
     assert "dfjax evaluate" in window.run("document.body.innerText")

@@ -10,7 +10,7 @@ from dfjax.evals.report import page, run
 from dfjax.evals.report.markup import Safe, join, tag, text
 from tests.evals.report import made_up, parsed
 
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;<!--"
+HOSTILE = "</script x </script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;<!--"
 
 
 def _page(*rooms, best=""):
