@@ -29,7 +29,7 @@ from tests import small
 from tests.checkpoint.conftest import save
 from tests.data import kinds, tiny
 from tests.evals.features import torch_bytes
-from tests.fuzz import inputs
+from tests.fuzz import inputs, reports
 
 _PIXELS = 2**16
 TOKENIZER = small.tokenizer(max_tokens=24)
@@ -302,4 +302,5 @@ TARGETS = {
     "checkpoints": Target(st.tuples(_json_files(_META), _json_files(_TOKENIZER)), _checkpoint, _room),
     "weights": Target(inputs.mutated(st.sampled_from(_WEIGHTS)) | _INSTRUCTIONS, _weights),
     "data set descriptions": Target(_descriptions(), _description, _data_set),
+    "files of a report": Target(reports.hostile(), reports.check),
 }

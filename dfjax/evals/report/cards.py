@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from dfjax.evals.report import best as best_lib
 from dfjax.evals.report import words
+from dfjax.evals.report.curves import Clock
 from dfjax.evals.report.markup import Safe, join, tag
 from dfjax.evals.report.parts import command, run_name, section
 from dfjax.evals.report.pictures import Pictures
@@ -31,7 +32,7 @@ def _card(table: Table, place: int, run: Run, shown: Pictures) -> Safe:
         ("State", _state(run)),
         ("Parameters", words.number(run.parameters) if run.parameters else "unknown"),
         ("Images seen", words.number(run.images_seen) if run.images_seen is not None else "unknown"),
-        ("Training time", words.seconds(run.train_seconds)),
+        ("Training time", _time(run)),
         ("Checkpoints kept", _steps(run.checkpoints) if run.checkpoints else "none"),
         ("Best checkpoint", _best(table, place, run)),
     ]
@@ -65,6 +66,14 @@ def _state(run: Run) -> Safe:
     return join(said, written, bar)
 
 
+def _time(run: Run) -> Safe:
+    """What the newest checkpoint says, and before there is one the sum of the steps."""
+    steps = Clock(run.curves).at([run.step]) if run.train_seconds is None else None
+    if steps:
+        return join(words.seconds(steps[0]), tag("small", "of steps alone"))
+    return join(words.seconds(run.train_seconds))
+
+
 def _best(table: Table, place: int, run: Run) -> Safe:
     headline = table.headline
     found = table.best.get((place, headline.label)) if headline else None
@@ -90,23 +99,16 @@ def _steps(steps: Sequence[int]) -> str:
 def _hints(run: Run, shown: Pictures) -> list[Safe]:
     hints = []
     if not run.curves:
-        hints.append(join("No line of training yet: ", command(run, "train --config=RECIPE.py"), " writes them."))
+        hints.append(join("No line of training yet. What writes them: ", command(run, "train --config=RECIPE.py")))
     if not run.config:
         hints.append(join("Its config.json cannot be read, so images seen and the steps in total are unknown."))
     if not run.measured.points:
-        hints.append(join("No figures of checkpoints yet: ", command(run, "evaluate"), " measures them."))
+        hints.append(join("No figures of checkpoints yet. What measures them: ", command(run, "evaluate")))
     if shown.grid is None:
-        hints.append(
-            join(
-                "No pictures yet: ",
-                command(run, "evaluate"),
-                " draws them, and so does training every ",
-                tag("code", "train.sample_every_steps"),
-                ".",
-            )
-        )
+        every = tag("code", "train.sample_every_steps")
+        hints.append(join("No pictures yet. Evaluation draws them, and so does training, every ", every, "."))
     if left := run.measured.left_out:
         hints.append(
-            join(f"{words.count(left, 'figure')} of eval/metrics.jsonl, of other settings than most, not shown.")
+            join(f"{words.count(left, 'figure')} of eval/metrics.jsonl, measured with other settings, not shown.")
         )
     return hints

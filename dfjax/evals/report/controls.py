@@ -55,7 +55,7 @@ def _toggle(runs: Sequence[Run], place: int) -> Safe:
 def pictures(runs: Sequence[Run], shown: Sequence[Pictures]) -> Safe:
     """What the script shows pictures in, with the slider over checkpoints."""
     if not any(each.grid or each.films or each.nearest for each in shown):
-        hint = tag("p", "No pictures yet: ", command(runs[0], "evaluate"), " draws them.", class_="empty")
+        hint = tag("p", "No pictures yet. What draws them: ", command(runs[0], "evaluate"), class_="empty")
         return section("pictures", "Pictures", hint)
     controls = tag(
         "div",

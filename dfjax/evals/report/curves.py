@@ -101,7 +101,8 @@ class Clock:
         """Seconds at these steps, between known ones by a line; None where nothing is known."""
         if not self._steps:
             return None
-        return [_short(seconds) for seconds in np.interp(steps, self._steps, self._seconds)]
+        seconds = np.interp(steps, self._steps, self._seconds)
+        return [_short(each) for each in seconds] if np.isfinite(seconds).all() else None
 
 
 def _of_steps(curve: Curve | None) -> tuple[list[float], list[float]] | None:

@@ -49,7 +49,8 @@ def read(path: Path) -> Measured:
             real[name] = point
             continue
         ways = by_settings[name, split if isinstance(split, str) else ""]
-        settings = str(line.get("settings"))
+        said = line.get("settings")
+        settings = said if isinstance(said, str) else ""
         # Taken out and put in again, so that the way that was used last is the last.
         ways[settings] = ways.pop(settings, {}) | {point.step: point}
     points, left_out = {}, 0

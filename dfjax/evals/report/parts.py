@@ -28,7 +28,7 @@ def swatch(place: int) -> Safe:
 
 def command(run: Run, words: str) -> Safe:
     """A command that works on a run, to be copied."""
-    return tag("code", f"dfjax {words} --workdir={shlex.quote(str(run.path))}")
+    return tag("code", f"dfjax {words} --workdir={shlex.quote(str(run.path))}", class_="command")
 
 
 def switch(kind: str, *, checked: bool = False, **attributes: Any) -> Safe:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ _MOST, _BYTES = 24, 6_000_000
 _MOST_NEAREST = 12
 # What training draws has so many pictures a prompt.
 _SAMPLES_PER_PROMPT = 4
+# Characters of a prompt or caption.
+_LONGEST = 500
 
 _Found = TypeVar("_Found")
 
@@ -63,18 +66,16 @@ def read(run: Run, share: float = 1.0) -> Pictures:
     """The pictures of ``run``. ``share``: how much of the page's bytes it may take, above 0 and up to 1."""
     room = run.path / "eval"
     said = _object(room / "grids" / "prompts.json")
-    own = said is not None
-    said = said or {}
     # Without evaluation's grids, those that training draws, whose prompts are the config's.
-    prompts = _texts(said.get("prompts") if own else run.config.get("sample.prompts"))
+    prompts = _texts(said.get("prompts", run.config.get("sample.prompts")))
     side = _size(said.get("resolution")) or _size(run.config.get("data.resolution"))
     allowed = int(_BYTES * share)
     grid = _frames(run.path, "eval/grids", prompts, side, _size(said.get("seeds")), allowed)
-    if grid is None:
-        prompts = _texts(run.config.get("sample.prompts")) or prompts
-        grid = _frames(run.path, "samples", prompts, side, _SAMPLES_PER_PROMPT, allowed)
     # Strips may be of the first prompts only.
     films = _frames(run.path, "eval/films", prompts, side, None, allowed, rows_known=False)
+    if grid is None:
+        own_prompts = _texts(run.config.get("sample.prompts"))
+        grid = _frames(run.path, "samples", own_prompts, side, _SAMPLES_PER_PROMPT, allowed)
     return Pictures(grid, films, _nearest(room / "nearest", side, allowed))
 
 
@@ -132,7 +133,12 @@ def _neighbours(said: Any) -> Neighbours:
     said = said if isinstance(said, dict) else {}
     distance = said.get("distance")
     distance = distance[0] if isinstance(distance, list) and distance else distance
-    return Neighbours(str(said.get("prompt", "")), lines.number(distance), _texts(said.get("neighbours")))
+    known = lines.number(distance)
+    return Neighbours(
+        prompt=_text(said.get("prompt", "")),
+        distance=known if known is not None and math.isfinite(known) else None,
+        captions=_texts(said.get("neighbours")),
+    )
 
 
 def _json(path: Path) -> Any:
@@ -142,9 +148,9 @@ def _json(path: Path) -> Any:
         return None
 
 
-def _object(path: Path) -> dict[str, Any] | None:
+def _object(path: Path) -> dict[str, Any]:
     found = _json(path)
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _list(path: Path) -> list[Any]:
@@ -153,7 +159,13 @@ def _list(path: Path) -> list[Any]:
 
 
 def _texts(value: Any) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list | tuple) else []
+    return [_text(each) for each in value] if isinstance(value, list | tuple) else []
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        return "?"
+    return value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
 
 
 def _size(value: Any) -> int | None:

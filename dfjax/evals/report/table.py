@@ -99,7 +99,7 @@ def _headline(columns: Sequence[Column], wish: str) -> Column | None:
         named = [column for column in columns if wish in (column.label, column.name)]
         if columns and not named:
             labels = [column.label for column in columns]
-            close = difflib.get_close_matches(wish, labels, n=1, cutoff=0.0)[0]
+            close = max(labels, key=lambda label: _likeness(wish, label))
             raise ReportError(f"--best: no run has {wish!r}; did you mean {close!r}? There are {', '.join(labels)}")
         if named and not named[0].way:
             raise ReportError(
@@ -112,6 +112,12 @@ def _headline(columns: Sequence[Column], wish: str) -> Column | None:
             if column.name.startswith(pattern):
                 return column
     return None
+
+
+def _likeness(wish: str, label: str) -> tuple[int, float]:
+    """Names of figures are long and begin with what matters: how far both are the same, and how much of the rest."""
+    differ = (place for place, (one, other) in enumerate(zip(wish, label, strict=False)) if one != other)
+    return next(differ, min(len(wish), len(label))), difflib.SequenceMatcher(None, wish, label).ratio()
 
 
 def _rows(place: int, run: Run, columns: Sequence[Column], best, headline: Column | None) -> list[Row]:

@@ -9,7 +9,7 @@ def number(value: float | None) -> str:
         return "–"
     if not math.isfinite(value):
         return str(value)
-    if value == int(value) and abs(value) < 1e9:
+    if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 

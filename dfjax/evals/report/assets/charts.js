@@ -192,7 +192,7 @@ function drawCurve(picture, { curve, points, smooth, bad }, x, y, inside) {
   // More runs than colours: the next ones are dashed.
   const dash = curve.run >= COLOURS ? { "stroke-dasharray": `${2 + 3 * Math.floor(curve.run / COLOURS)} 3` } : {};
   const area = band(points, x, y, inside);
-  if (area) group.append(svg("path", { class: "band", d: area }));
+  if (area) group.append(svg("path", { class: curve.each ? "band spread" : "band", d: area }));
   if (smooth) group.append(svg("path", { class: "curve faint", d: path(points, x, y, (point) => point.y) }));
   group.append(svg("path", { class: "curve", d: path(points, x, y, (point) => point.line), ...dash }));
   if (points.length <= 40) {

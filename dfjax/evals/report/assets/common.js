@@ -36,7 +36,7 @@ function runName(run) {
 function number(value) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  if (Number.isInteger(value) && size < 1e9) return value.toLocaleString("en-US");
+  if (Number.isInteger(value) && size < 1e15) return value.toLocaleString("en-US");
   if (size >= 1e4 && size < 1e9) return Math.round(value).toLocaleString("en-US");
   if (size !== 0 && (size < 1e-4 || size >= 1e9)) return value.toExponential(2);
   return String(Number(value.toPrecision(4)));
