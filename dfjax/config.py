@@ -508,6 +508,11 @@ def _to_float(key: str, value: int) -> float:
 def _check_together(config: Config) -> None:
     """Refuse keys that are right one by one and wrong together."""
     model, data, train = config.model, config.data, config.train
+    if 0 < train.spike_factor <= 1:
+        raise ConfigError(
+            f"config key 'train.spike_factor': {train.spike_factor} would take every loss for a spike; try 3, or 0 for "
+            "never"
+        )
     if model.width % (4 * model.heads):
         raise ConfigError(
             f"config key 'model.heads': width {model.width} over {model.heads} heads must be a multiple of 4; "

@@ -14,6 +14,10 @@ from dfjax.core import trees
 _COMMITTED = "_CHECKPOINT_METADATA"
 
 
+class GoneError(CheckpointError):
+    """A checkpoint that a run took away while it was looked at."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """A checkpoint at a glance: bytes on disk, when it was committed (Unix seconds; 0: unknown), what it lacks."""
@@ -31,18 +35,23 @@ def entries(room: Workdir) -> list[Entry]:
     found = []
     for step in room.steps():
         folder = room.checkpoints / f"step_{step}"
-        found.append(
-            Entry(step, str(folder), _size(folder), _committed(folder), room.incomplete(step), checksums.exist(folder))
+        entry = Entry(
+            step, str(folder), _size(folder), _committed(folder), room.incomplete(step), checksums.exist(folder)
         )
+        # A run that is at work takes older ones away.
+        if folder.exists():
+            found.append(entry)
     return found
 
 
 def _size(folder: Path) -> int:
     """Bytes of all files. What a run takes away meanwhile counts as nothing."""
     size = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            size += path.lstat().st_size if path.is_file() else 0
+    # The walk itself fails where a folder on its way is gone.
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                size += path.lstat().st_size if path.is_file() else 0
     return size
 
 
@@ -81,15 +90,29 @@ def describe(room: Workdir, step: int) -> dict[str, Any]:
 
 
 def verify(room: Workdir, step: int) -> list[checksums.Fault] | None:
-    """All files of a step that are not as they were saved; None where it never had checksums and lacks nothing."""
-    with Checkpoints(room.checkpoints) as checkpoints:
-        faults = checkpoints.verify(step)
+    """All files of a step that are not as they were saved; None where it never had checksums and lacks nothing.
+
+    Raises:
+      GoneError: the checkpoint was deleted meanwhile.
+    """
+    try:
+        with Checkpoints(room.checkpoints) as checkpoints:
+            faults = checkpoints.verify(step)
+    except CheckpointError:
+        _check_there(room, step)
+        raise
     lacks = [checksums.Fault(name, "missing") for name in room.incomplete(step)]
+    _check_there(room, step)
     known = {fault.file for fault in faults or ()}
     if faults is None:
         return lacks or None
     # A folder that is gone as a whole is told by its files.
     return faults + [each for each in lacks if not any(name.split("/")[0] == each.file for name in known)]
+
+
+def _check_there(room: Workdir, step: int) -> None:
+    if not (room.checkpoints / f"step_{step}").exists():
+        raise GoneError(f"the checkpoint of step {step} was deleted while it was read")
 
 
 def prune(room: Workdir, keep_last: int, keep_every: int = 0, *, dry_run: bool = False) -> list[int]:
@@ -107,8 +130,9 @@ def prune(room: Workdir, keep_last: int, keep_every: int = 0, *, dry_run: bool =
     steps = require(room)
     whole: list[int] = []
     for step in reversed(steps):
-        if len(whole) < keep_last and not verify(room, step):
-            whole.append(step)
+        with contextlib.suppress(GoneError):
+            if len(whole) < keep_last and not verify(room, step):
+                whole.append(step)
     if not whole:
         raise CheckpointError(f"no checkpoint of {room.path} is whole, so none is deleted: `dfjax checkpoint verify`")
     going = [

@@ -32,10 +32,14 @@ class Saver:
     def save(self, start: Callable[[], None]) -> None:
         """Call ``start``, which starts a save into the store, once the one before it is over.
 
+        After a failure nothing is started before its pause is over. Every process calls this, and all do the same.
+
         Raises:
           SaveError: too many failed in a row.
         """
         self.settle()
+        if self._failures and not self._pause_is_over():
+            return
         self._attempt(start)
 
     def is_due_again(self) -> bool:
@@ -44,6 +48,15 @@ class Saver:
             return False
         self._look(self.store.poll)
         return self._failures > 0 and self.store.saving is None and time.monotonic() >= self._again_at
+
+    def _pause_is_over(self) -> bool:
+        """The first process's clock decides."""
+        is_over = time.monotonic() >= self._again_at
+        if jax.process_count() == 1:
+            return is_over
+        from jax.experimental import multihost_utils
+
+        return bool(multihost_utils.broadcast_one_to_all(np.int32(is_over)))
 
     def settle(self) -> bool:
         """Wait for the save in flight. Returns whether there was one and it is whole; every process says the same."""
@@ -92,4 +105,5 @@ class Saver:
             ) from error
         pause = min(self._first_pause * 2 ** (self._failures - 1), _LONGEST_PAUSE)
         self._again_at = time.monotonic() + pause
-        _log.warning("%s; try %d of %d comes in %.0f s", error, self._failures + 1, self._tries, pause)
+        when = "in" if jax.process_count() == 1 else "with the first save that is due after"
+        _log.warning("%s; try %d of %d comes %s %.0f s", error, self._failures + 1, self._tries, when, pause)

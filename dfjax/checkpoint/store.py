@@ -63,6 +63,7 @@ _META: dict[str, Any] = {
     "train_seconds": _NUMBER,
     "residual": _NUMBER,
     "owes_hooks": bool,
+    "data": dict,
     "health": {"losses": [_NUMBER], "skipped": int, "skipped_in_a_row": int, "rollbacks": [dict]},
 }
 _SHOWN = 3

@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import enum
+import re
 import shutil
 from pathlib import Path
 
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import ITEMS, CheckpointError
+from dfjax.core import storage
 
 
 class Found(enum.Enum):
@@ -72,7 +74,8 @@ class Workdir:
 
     def steps(self) -> list[int]:
         """Steps that have a checkpoint folder under its final name, in order."""
-        return sorted(int(p.name[5:]) for p in self.checkpoints.glob("step_*") if p.is_dir() and p.name[5:].isdigit())
+        folders = (path for path in self.checkpoints.glob("step_*") if path.is_dir())
+        return sorted(int(path.name[5:]) for path in folders if re.fullmatch("[0-9]{1,10}", path.name[5:]))
 
     def incomplete(self, step: int) -> list[str]:
         """What the checkpoint of ``step`` lacks; a whole one lacks nothing, since it got its name in one rename."""
@@ -92,8 +95,9 @@ class Workdir:
         return self._names() == {self.checkpoints.name}
 
     def _names(self) -> set[str]:
-        """What is here, besides signs of life, which come before anything else."""
-        return {entry.name for entry in self.path.iterdir()} - {self.heartbeats.name}
+        """What is here, besides signs of life, which come before anything else, and what a kill left half written."""
+        passing = {self.heartbeats.name, *(storage.part(path).name for path in (self.config, self.tokenizer))}
+        return {entry.name for entry in self.path.iterdir()} - passing
 
     def discard_unused(self) -> None:
         """Take the folder away if it holds nothing but signs of life: of a run that was refused before it began."""

@@ -76,7 +76,13 @@ def _verify(room) -> None:
     from dfjax.checkpoint import inventory
 
     steps = inventory.require(room) if _STEP.value is None else [inventory.choose(room, _STEP.value)]
-    found = {step: inventory.verify(room, step) for step in steps}
+    found = {}
+    for step in steps:
+        try:
+            found[step] = inventory.verify(room, step)
+        except inventory.GoneError:
+            if _STEP.value is not None:
+                raise
     if _JSON.value:
         rows = [
             {"step": step, "checksums": faults is not None, "faults": [dataclasses.asdict(f) for f in faults or ()]}

@@ -3,6 +3,7 @@
 FAILED = 1
 WRONG_USE = 2
 PREEMPTED = 42
+KILLED = 137
 
 
 class DfjaxError(Exception):

@@ -1,5 +1,6 @@
 """What a file system says when it will not write, in words."""
 
+import contextlib
 import errno
 import os
 import re
@@ -57,13 +58,21 @@ def size_words(size: float) -> str:
 
 def replace(path: Path, data: bytes) -> None:
     """Write a file that is there whole or as it was: beside it first, then by a rename."""
-    part = path.with_name(path.name + ".part")
+    beside = part(path)
     try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        # A write that fails does not say of what.
+        error.filename = str(path)
         raise
+
+
+def part(path: Path) -> Path:
+    """Where a file is until it is whole."""
+    return path.with_name(path.name + ".part")
 
 
 def _words_in(text: str) -> str:

@@ -70,6 +70,4 @@ def _inspect(config: config_lib.Config, num: int, out: str) -> None:
 def count_categories(data: config_lib.Data) -> collections.Counter[str]:
     """Records of data.split by category; empty if the data set has none. Records that cannot be read are left out."""
     source = sources.open_source(data, data.split)
-    counts = collections.Counter(map(source.category, range(len(source))))
-    counts.pop("", None)
-    return counts
+    return collections.Counter(filter(None, map(source.category, range(len(source)))))

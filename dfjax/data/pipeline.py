@@ -6,7 +6,10 @@ batch of a step does not depend on the number of processes, workers or devices, 
 
 import dataclasses
 import functools
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -23,6 +26,9 @@ from dfjax.data.errors import DataError
 from dfjax.data.pictures import Pictures
 from dfjax.data.prefetch import Prefetch
 from dfjax.data.records import Record
+
+# How often a worker looks whether its run is still there.
+_FOLLOW_SECONDS = 1.0
 
 
 class Tokenizer(Protocol):
@@ -113,7 +119,7 @@ def training_batches(
     dataset = steps.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
     if data.workers:
         options = grain.MultiprocessingOptions(num_workers=data.workers, per_worker_buffer_size=2)
-        dataset = dataset.mp_prefetch(options, worker_init_fn=_leave_signals_to_the_run)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_serve_the_run)
     to_global = functools.partial(_global_batch, rows=rows, batch_size=batch_size, sharding=sharding)
     return Prefetch(iter(dataset), to_global)
 
@@ -183,10 +189,22 @@ def owned_rows(sharding: NamedSharding, batch_size: int) -> list[int]:
     return sorted({row for index in indices if index for row in range(*index[0].indices(batch_size))})
 
 
-def _leave_signals_to_the_run(*_: int) -> None:
-    """Launchers and terminals signal a whole group; a run that is told to end still needs its workers to save."""
+def _serve_the_run(*_: int) -> None:
+    """What a worker does first.
+
+    Launchers and terminals signal a whole group; a run that is told to end still needs its workers to save. But when it
+    is gone, however that came, they go too: Grain's workers would stay, with their memory and the log's pipe.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = os.getppid()
+
+    def follow() -> None:
+        while os.getppid() == run:
+            time.sleep(_FOLLOW_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=follow, name="dfjax-follow", daemon=True).start()
 
 
 def _order(size: int, seed: int) -> grain.MapDataset:

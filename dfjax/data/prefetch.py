@@ -1,9 +1,12 @@
 """An iterator that is worked ahead in the background."""
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
+
+from dfjax.data.errors import WorkerError
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -45,6 +48,11 @@ class Prefetch(Generic[T]):
             if error is None:
                 return result
             self.close()
+            if found := re.search(r"exit code (-?\d+)", str(error)):
+                raise WorkerError(
+                    f"a process that decodes pictures was killed (exit code {found[1]}), by a lack of memory perhaps: "
+                    "the same command goes on from the newest checkpoint; --config.data.workers sets how many there are"
+                ) from error
             raise error
         raise StopIteration
 

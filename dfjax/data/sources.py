@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
@@ -37,6 +38,7 @@ class RecordSource:
       image_key, text_key: the features that hold picture and caption.
       label_names, category_names: of a class-label feature, by number; empty if it is a text.
       indices: the positions in ``stored`` that are used.
+      version: of the data set.
     """
 
     name: str
@@ -46,9 +48,15 @@ class RecordSource:
     label_names: tuple[str, ...]
     category_names: tuple[str, ...]
     indices: Sequence[int]
+    version: str = ""
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def identity(self) -> dict[str, str]:
+        """What decides which record is the one of an index, in words: a run may go on only where they are the same."""
+        chosen = hashlib.sha256(repr(self.indices).encode()).hexdigest()[:16]
+        return {"split": self.name, "version": self.version, "records": str(len(self)), "chosen": chosen}
 
     def id(self, index: int) -> str:
         """The record's name, which needs no reading."""
@@ -74,12 +82,12 @@ class RecordSource:
             recolourable=bool(features.get("recolourable", False)),
         )
 
-    def category(self, index: int) -> str:
-        """The record's category; empty if it has none, or none that can be read."""
+    def category(self, index: int) -> str | None:
+        """The record's category; empty if it has none, None if it cannot be read."""
         try:
             return _named(self._features(index).get("category", ""), self.category_names)
         except BadRecord:
-            return ""
+            return None
 
     def _features(self, index: int) -> Mapping[str, Any]:
         try:
@@ -111,6 +119,7 @@ def open_source(data: config.Data, split: str) -> RecordSource:
         label_names=_names(features[text_key]),
         category_names=_names(features.get("category")),
         indices=range(len(stored)),
+        version=str(builder.info.version),
     )
     if data.category:
         source = dataclasses.replace(source, indices=_in_category(source, data))
@@ -253,16 +262,21 @@ def _data_source(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[Any]
 
 
 def _in_category(source: RecordSource, data: config.Data) -> tuple[int, ...]:
-    """Indices of the records of data.category. Reads them all once: 10,000 in a second."""
-    by_category: dict[str, list[int]] = {}
-    for index in range(len(source)):
-        by_category.setdefault(source.category(index), []).append(index)
-    if by_category.keys() == {""}:
+    """Indices of the records of data.category. Reads them all once: 10,000 in a second.
+
+    Those that cannot be read are among them. One of this category that is damaged later so keeps its place, where it is
+    replaced and listed as any bad record is.
+    """
+    categories = [source.category(index) for index in range(len(source))]
+    known = {name for name in categories if name is not None}
+    if not known:
+        raise DataError(f"no record of {source.name} can be read: its files are damaged; prepare the data set again")
+    if known == {""}:
         raise DataError(f"{data.name} has no `category` feature: leave data.category empty")
-    if data.category not in by_category:
-        known = ", ".join(sorted(filter(None, by_category)))
-        raise DataError(f"split {source.name} has nothing in data.category={data.category!r}; it has {known}")
-    return tuple(by_category[data.category])
+    if data.category not in known:
+        words = ", ".join(sorted(filter(None, known)))
+        raise DataError(f"split {source.name} has nothing in data.category={data.category!r}; it has {words}")
+    return tuple(index for index, name in enumerate(categories) if name in (data.category, None))
 
 
 def _names(feature: Any) -> tuple[str, ...]:

@@ -67,6 +67,14 @@ class Beat:
         """Whether the process is known to have ended, which can be told of one on this machine only."""
         return bool(self.kernel) and self.kernel == _kernel() and _born(self.pid) != self.born
 
+    def is_stopped(self) -> bool:
+        """Whether the process is there and known to be stopped (SIGSTOP), so that no signal but two reaches it."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, IndexError):
+            return False
+        return self.is_there() and state in "tT"
+
     def is_there(self) -> bool:
         """Whether the process is known to be there, if only stopped; can be told of one on this machine only."""
         return bool(self.kernel) and self.kernel == _kernel() and _born(self.pid) == self.born

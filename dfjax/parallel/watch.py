@@ -88,6 +88,7 @@ class Watch:
         self._patience_seconds = limits.lost_seconds + 3 * self._seconds
         self._aborts = contextlib.ExitStack()
         self._changes, self._still, self._writes_fail = -1, 0.0, False
+        self._since_met = 0.0
         self._leaving = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dfjax-watch", daemon=True)
@@ -157,6 +158,7 @@ class Watch:
             now = time.monotonic()
             # Where this process was stopped itself, or its storage was, the others are not to blame.
             passed, before = min(now - before, 2 * self._seconds), now
+            self._since_met = 0.0 if self.is_meeting else self._since_met + passed
             self._beat()
             for peer in self._peers:
                 peer.look(passed)
@@ -192,7 +194,9 @@ class Watch:
         """What is wrong with a process; empty if nothing is."""
         beat, limits = peer.beat, self._limits
         if beat is None or not peer.has_moved:
-            if self.is_meeting or peer.silent <= limits.start_seconds:
+            # Who was met gave signs of life before that: a file that does not change is of one that then stopped.
+            limit = limits.start_seconds if beat is None else limits.lost_seconds
+            if self.is_meeting or min(peer.silent, self._since_met) <= limit:
                 return ""
             return (
                 f"no sign of life from process {peer.rank} in {peer.silent:.0f} s: "
@@ -239,7 +243,11 @@ def _refuse_live(file: Path, patience_seconds: float) -> None:
         later = heartbeats.read(file)
         if later is None or later.count == found.count:
             return
+    what = (
+        "it is stopped: kill it (SIGKILL), or let it go on (SIGCONT)"
+        if found.is_stopped()
+        else ("wait for its end or stop it (SIGTERM saves first)")
+    )
     raise LiveError(
-        f"{file.parent.parent} is in use by {found.name}, which is {found.place}: "
-        "wait for its end or stop it (SIGTERM saves first), or choose another --workdir"
+        f"{file.parent.parent} is in use by {found.name}, which is {found.place}: {what}, or choose another --workdir"
     )

@@ -133,8 +133,8 @@ class Health:
             first = number - self.skipped_in_a_row + 1
             raise HealthError(
                 f"{self.skipped_in_a_row} steps in a row, {first} to {number}, were skipped: their numbers are not "
-                f"finite. Step {number}: {words}. None of them changed the parameters, and the newest checkpoint is "
-                f"whole; {self._path} lists each with its records and layers. {_ADVICE}"
+                f"finite. Step {number}: {words}. None of them changed the parameters, nor a "
+                f"checkpoint; {self._path} lists each with its records and layers. {_ADVICE}"
             )
 
 

@@ -31,9 +31,11 @@ class Ledger:
         lines = []
         if jax.process_index() == 0 and path.exists():
             report.forget_after(path, start)
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line for line in report.read(path) if {"id", "reason"} <= line.keys()]
         lines = json.loads(hosts.from_first(json.dumps(lines).encode()))
-        self._known: dict[str, tuple[int, str]] = {line["id"]: (line["step"], line["reason"]) for line in lines}
+        self._known: dict[str, tuple[int, str]] = {
+            str(line["id"]): (line["step"], str(line["reason"])) for line in lines
+        }
         self._new: dict[str, tuple[int, str]] = {}
         self._new_cuts = self._cuts = 0
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from clu import metric_writers
 
+from dfjax.checkpoint.store import CheckpointError
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import storage
 from dfjax.train.speed import Speed
@@ -59,7 +60,7 @@ class JsonLines(metric_writers.MetricWriter):
     def __init__(self, path: Path, start: int):
         """``start``: the step from which the run goes on. What the file has of it is not written again."""
         self._lines = Lines(path)
-        self._start, self._there = start, [set(line) for line in _read(path) if line["step"] == start]
+        self._start, self._there = start, [set(line) for line in read(path) if line["step"] == start]
 
     def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
         if step == self._start and any(scalars.keys() <= names for names in self._there):
@@ -141,19 +142,27 @@ class Summaries(metric_writers.MetricWriter):
         self._call("close")
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a file of steps, but for one that was cut by a kill; none where there is no file."""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file of steps, but for what is none, such as one that a kill cut; none where there is no file.
+
+    Raises:
+      CheckpointError: something else has the file's name.
+    """
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise CheckpointError(f"{path} is no file: move it away, and run the same command again")
+    for line in path.read_bytes().splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             found = json.loads(line)
-            int(found["step"])
-            yield found
+            if type(found["step"]) is int:
+                yield found
 
 
 def forget_after(path: Path, step: int) -> None:
     """Drop the lines of a file of steps past ``step``, which a resumed run will write again."""
     if path.exists():
-        kept = [json.dumps(line) + "\n" for line in _read(path) if line["step"] <= step]
+        kept = [json.dumps(line) + "\n" for line in read(path) if line["step"] <= step]
         # By rename, so that a kill leaves the old file or the new one.
         storage.replace(path, "".join(kept).encode())
 

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import ARRAYS, AVERAGES, CheckpointError, Checkpoints, Store, versions
 from dfjax.checkpoint.workdir import Found, Workdir
-from dfjax.core import trees
+from dfjax.core import storage, trees
 from dfjax.data import pipeline, sources, synthetic
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.models import process
@@ -125,12 +125,28 @@ def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints:
     """Everything up to the first step: restored where there is a checkpoint, new where there is none."""
     mesh, optimizer, source = ready.mesh, ready.optimizer, ready.source
     step = checkpoints.steps()[-1] if checkpoints.steps() else None
+    if step is not None:
+        _check_data(room, checkpoints.meta(step).get("data"), source)
     tokenizer = _tokenizer(config, source, checkpoints, step)
     denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config, mesh))
     _write_files(config, room, tokenizer)
     loaded = _load(config, room, mesh, denoiser, optimizer, checkpoints, step or 0)
     _overview(room, loaded["state"].params)
     return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, **loaded)
+
+
+def _check_data(room: Workdir, saved: dict[str, str] | None, source: sources.RecordSource | None) -> None:
+    """Raise CheckpointError where the records are not those that the run began with: their order would be another."""
+    found = source.identity() if source else {}
+    other = [f"{key}: {saved.get(key)} -> {value}" for key, value in found.items() if saved and saved.get(key) != value]
+    if other:
+        raise CheckpointError(
+            f"{room.path} was trained on other data:\n  "
+            + "\n  ".join(other)
+            + "\n(saved -> found). Its records would "
+            "come in another order: put the data set back as it was, or name its folder with --config.data.dir; or "
+            "choose another --workdir for the new one"
+        )
 
 
 def at(run: Run, checkpoints: Store, step: int) -> Run:
@@ -148,6 +164,7 @@ def save(run: Run, checkpoints: Store, state: state_lib.TrainState, step: int, s
         "position": run.position_after(step),
         "health": run.health.saved(),
         "owes_hooks": run.owes_hooks,
+        "data": run.source.identity() if run.source else {},
         "train_seconds": seconds,
         "devices": jax.device_count(),
     }
@@ -216,12 +233,12 @@ def _tokenizer(config, source, checkpoints: Checkpoints, step: int | None) -> to
 def _write_files(config: config_lib.Config, room: Workdir, tokenizer: tokenizer_lib.Tokenizer) -> None:
     """Config and tokenizer beside the checkpoints, for people and other programs; the ones inside are what counts."""
     if jax.process_index() == 0:
-        room.config.write_text(config.to_json(), encoding="utf-8")
-        room.tokenizer.write_bytes(tokenizer.model)
+        storage.replace(room.tokenizer, tokenizer.model)
+        storage.replace(room.config, config.to_json().encode())
 
 
 def _overview(room: Workdir, params: Any) -> None:
     _log.info("%s parameters in %d arrays", f"{trees.size(params):,}", len(jax.tree.leaves(params)))
     if jax.process_index() == 0:
         table = parameter_overview.get_parameter_overview(params, include_stats=False)
-        Path(room.path / "parameters.txt").write_text(table + "\n", encoding="utf-8")
+        storage.replace(room.path / "parameters.txt", f"{table}\n".encode())

@@ -83,6 +83,10 @@ def test_before_the_pause_is_over_it_is_not_tried(checkpoints):
         saver.save(_start(checkpoints, 40))
         assert not saver.settle()
     assert not saver.is_due_again()
+    # Nor where another save is due meanwhile: so many tries would be gone in no time.
+    saver.save(_start(checkpoints, 44))
+    assert checkpoints.saving is None
+    assert checkpoints.steps() == [20, 30]
 
 
 def test_after_so_many_failures_in_a_row_it_ends_and_says_what_to_do(checkpoints, room):

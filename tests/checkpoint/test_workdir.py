@@ -6,6 +6,7 @@ import pytest
 
 from dfjax.checkpoint.store import ITEMS, CheckpointError
 from dfjax.checkpoint.workdir import Found, Workdir
+from dfjax.core import storage
 
 
 def _found(room, words):
@@ -31,6 +32,19 @@ def test_a_run_that_saved_nothing_starts_again(tmp_path):
     assert _found(room, "it starts again") is Found.STARTED
     room.checkpoints.mkdir()
     assert _found(room, "it starts again") is Found.STARTED
+
+
+def test_what_a_kill_left_of_its_first_files_is_nothing(tmp_path):
+    room = Workdir(tmp_path)
+    for path in (room.config, room.tokenizer):
+        storage.part(path).write_bytes(b"{")
+    assert _found(room, "is new") is Found.NEW
+
+
+@pytest.mark.parametrize("name", ["step_²", "step_-1", "step_1e3", "step_", "step_99999999999999"])
+def test_folders_of_other_names_are_no_checkpoints(name, room):
+    (room.checkpoints / name).mkdir()
+    assert room.steps() == [10, 20]
 
 
 @pytest.mark.parametrize("item", [*ITEMS, "_CHECKPOINT_METADATA"])

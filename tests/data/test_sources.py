@@ -61,6 +61,44 @@ def test_a_category_is_a_part_of_the_split_and_keeps_ids(emoji_data):
     assert food[10] == whole[food.indices[10]]
 
 
+class _Torn:
+    """What is stored, of which some records cannot be read any more."""
+
+    def __init__(self, stored, torn):
+        self.stored, self.torn = stored, torn
+
+    def __len__(self):
+        return len(self.stored)
+
+    def __getitem__(self, index):
+        if index in self.torn:
+            raise ValueError("crc mismatch")
+        return self.stored[index]
+
+
+def test_a_record_of_a_category_that_is_damaged_later_keeps_its_place(emoji_data):
+    data = dataclasses.replace(emoji_data, category="Food & Drink")
+    food, whole = sources.open_source(data, "train"), sources.open_source(emoji_data, "train")
+    torn = dataclasses.replace(whole, stored=_Torn(whole.stored, {food.indices[3], food.indices[200]}))
+    assert sources._in_category(torn, data) == food.indices
+    with pytest.raises(BadRecord):
+        dataclasses.replace(torn, indices=food.indices)[3]
+    with pytest.raises(DataError, match=r"no record of .*/train can be read: its files are damaged"):
+        sources._in_category(dataclasses.replace(whole, stored=_Torn(whole.stored, range(len(whole)))), data)
+
+
+def test_what_decides_the_order_of_records_is_told_in_words(tiny_data):
+    whole = sources.open_source(tiny_data, "train")
+    assert whole.identity() == sources.open_source(tiny_data, "train").identity()
+    assert whole.identity()["version"] == "1.0.0"
+    others = (
+        sources.open_source(tiny_data, "train[:20]"),
+        dataclasses.replace(whole, version="1.0.1"),
+        dataclasses.replace(whole, indices=tuple(reversed(whole.indices))),
+    )
+    assert all(other.identity() != whole.identity() for other in others)
+
+
 def test_an_unknown_category_lists_the_known_ones(emoji_data, tiny_data):
     with pytest.raises(DataError, match="Animals & Nature"):
         sources.open_source(dataclasses.replace(emoji_data, category="food"), "heldout")

@@ -87,10 +87,15 @@ def strike(processes: Processes, fault: Fault, lengths: Lengths) -> Seen | None:
         return None
     lengths.note(processes, has_ended=False)
     time.sleep(fault.share * lengths.of(len(processes.all), fault.instant))
-    if target.poll() is not None:
+    if target.poll() is not None or _met_nothing(processes.marks(fault.rank)):
         return None
     kinds = {KILL: _kill, STOP: _stop, TERM: _term, DISK: _fail_storage, WRITES: _fail_storage}
     return kinds[fault.kind](processes, fault)
+
+
+def _met_nothing(marks: list[Mark]) -> bool:
+    """Whether there was nothing left to do for the processes: the run had all its steps before."""
+    return bool(marks) and (marks[-1].instant, marks[-1].step) == (END, 0)
 
 
 def _reached(processes: Processes, fault: Fault) -> Callable[[], bool]:

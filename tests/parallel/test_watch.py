@@ -80,6 +80,15 @@ def test_the_files_of_an_earlier_start_say_nothing(tmp_path):
     assert not watch.has_shown_stacks
 
 
+def test_one_that_stopped_right_after_its_first_sign_is_not_waited_for_as_if_it_never_came(tmp_path):
+    heartbeats.Heart(tmp_path, 1).beat()
+    started = time.monotonic()
+    with Told(tmp_path, dataclasses.replace(LIMITS, start_seconds=300), 0, 2) as watch:
+        words, _ = watch.ends()
+    assert "no sign of life from process 1" in words
+    assert time.monotonic() - started < 60
+
+
 def test_before_they_have_met_nobody_is_missed(tmp_path):
     with Told(tmp_path, dataclasses.replace(LIMITS, start_seconds=1), 0, 2) as watch:
         # Who waits for that judges by the same bound, and one of the two must be the first.

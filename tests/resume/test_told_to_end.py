@@ -36,6 +36,20 @@ def _until(process, room, is_there) -> None:
     raise AssertionError(process.communicate()[1])
 
 
+def test_one_that_still_loads_its_libraries_leaves_with_the_status_to_start_it_again(data, tmp_path):
+    process = command.start(*command.train(tmp_path / "run", data, *OVERRIDES))
+    caught = 0
+    while not caught >> (signal.SIGTERM - 1) & 1:
+        assert process.poll() is None
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    process.terminate()
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 42
+    assert words == "dfjax: told to end before the run began: the same command starts it\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_one_that_compiles_leaves_at_once_with_nothing_to_save(data, tmp_path):
     room = tmp_path / "run"
     process = command.start(*command.train(room, data, *OVERRIDES, "model.depth=8", "model.unroll=8"))

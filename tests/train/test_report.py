@@ -9,6 +9,7 @@ import resource
 import jax.numpy as jnp
 import pytest
 
+from dfjax.checkpoint.store import CheckpointError
 from dfjax.train import report
 
 
@@ -36,6 +37,19 @@ def test_a_resumed_run_forgets_what_it_will_write_again(tmp_path):
     report.forget_after(path, 10)
     assert _lines(path) == [{"step": 5}, {"step": 10}]
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.parametrize("line", ["\xff", '{"step": 1e999}', '{"step": "5"}', '{"step": null}', "7", "[" * 100_000])
+def test_what_is_no_line_of_ours_is_dropped(line, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 5}\n' + line.encode("latin-1") + b'\n{"step": 6}\n')
+    report.forget_after(path, 10)
+    assert _lines(path) == [{"step": 5}, {"step": 6}]
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="is no file: move it away"):
+        report.forget_after(tmp_path, 10)
 
 
 def test_what_is_there_of_the_first_step_is_not_written_again(tmp_path):
