@@ -34,7 +34,11 @@ def ask():
     network = small.denoiser()
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
     validate = validation.make(network, small.config(), mesh)
-    return lambda seed, size: validate(small.params(network, seed), _batches(size))
+    return lambda seed, size: _means(validate(small.params(network, seed), _batches(size)))
+
+
+def _means(losses):
+    return {name: loss.mean for name, loss in losses.items()}
 
 
 def test_the_same_weights_give_the_same_number(ask):
@@ -55,11 +59,26 @@ def test_neither_the_batch_size_nor_what_fills_the_last_batch_counts(ask):
     assert ask(0, 5)["validation/loss"] == pytest.approx(ask(0, 4)["validation/loss"], rel=1e-5)
 
 
+def test_the_error_is_that_over_records():
+    network, mesh = small.denoiser(), mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
+    validate, params = validation.make(network, small.config(), mesh), small.params(network)
+    singles = []
+    for row in range(5):
+        batches = _batches(5)
+        batches[0]["mask"] = jnp.zeros(5).at[row].set(1.0)
+        (only,) = (loss for name, loss in validate(params, batches[:1]).items() if name == "validation/loss")
+        assert only.stderr is None
+        singles.append(only.mean)
+    whole = validate(params, _batches(5)[:1])["validation/loss"]
+    assert whole.mean == pytest.approx(np.mean(singles), rel=1e-6)
+    assert whole.stderr == pytest.approx(np.std(singles, ddof=1) / 5**0.5, rel=1e-5)
+
+
 def test_levels_are_those_of_a_discrete_process():
     """With two levels, all below the middle are the first, and the others pure noise."""
     values = {"diffusion.discrete_steps": 2}
     network, mesh = small.denoiser(values), mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    found = validation.make(network, small.config(values), mesh)(small.params(network, 0), _batches(5))
+    found = _means(validation.make(network, small.config(values), mesh)(small.params(network, 0), _batches(5)))
     by_level = [value for name, value in found.items() if "t=" in name]
     assert len(set(by_level[:4])) == len(set(by_level[4:])) == 1
     assert by_level[0] != by_level[4]

@@ -1,0 +1,104 @@
+"""Evaluate a run's checkpoints as a user does: afterwards, beside the training, and killed again and again."""
+
+import json
+import random
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from dfjax.checkpoint.workdir import Workdir
+from tests import command
+from tests.cli.conftest import OVERRIDES
+
+# Quick ones: no network of 17 MB, no text.
+QUICK = ("--evaluators=validation", "--num_images=4", "--batch_size=4")
+
+
+def _evaluate(room, *flags):
+    return command.dfjax("evaluate", f"--workdir={room}", "--compilation_cache=off", *flags)
+
+
+def _lines(room):
+    return [json.loads(line) for line in (room / "eval" / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    shutil.copytree(trained[0].path, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = _evaluate(copy, "--num_images=8", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = _lines(copy)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == lines
+    names = {line["name"] for line in lines if line["step"] == 6}
+    assert {"validation_loss", "kid_efficientnet_lite0", "caption_rank", "near_copies", "heldout_win"} <= names
+    assert {line["split"] for line in lines} == {"train", "real"}
+    assert any(path.name.startswith("events.out.tfevents") for path in (copy / "eval").iterdir())
+    assert "Traceback" not in done.stderr
+    again = _evaluate(copy, "--num_images=8")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert _lines(copy) == lines
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--evaluators=validation,fid",), "takes some of validation, distances, .* not 'fid'"),
+        (("--features=inception",), "did you mean 'inception_v3'"),
+        (("--evaluators=distances", "--features=inception_v3"), "give --weights=FILE with pt_inception"),
+        (("--evaluators=clip",), "name a folder with model.safetensors, .* --clip=FOLDER"),
+        (("--step=5",), "no checkpoint of step 5; it has 6; --watch waits for one"),
+        (("--step=newest",), "--step is all, latest or the number of a step"),
+        (("--split=valid", "--evaluators=distances"), "no split 'valid'; it has"),
+        (("--num_images=1",), "num_images"),
+    ],
+)
+def test_wrong_use_is_answered_in_a_line_and_nothing_is_drawn(trained, flags, words):
+    done = _evaluate(trained[0].path, *flags)
+    assert done.returncode in (1, 2)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("dfjax: ")
+    assert re.search(words, last), last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_no_run_is_refused_and_left_as_it_is(tmp_path):
+    done = _evaluate(tmp_path / "missing", *QUICK)
+    assert done.returncode == 1
+    assert "does not exist: `dfjax train" in done.stderr
+    assert not (tmp_path / "missing").exists()
+
+
+def test_beside_a_training_each_checkpoint_is_evaluated_once_however_often_it_is_killed(tmp_path, damaged):
+    room = Workdir(tmp_path / "run")
+    changes = ("train.num_steps=20", "train.checkpoint_every_steps=4", "train.keep_last=10", "train.spike_window=99")
+    training = command.start(
+        *command.train(room.path, damaged, *(o for o in OVERRIDES if "num_steps" not in o), *changes)
+    )
+    chance, kills = random.Random(0), 0
+    flags = ("evaluate", f"--workdir={room.path}", "--watch", "--poll_seconds=0.2", *QUICK)
+    deadline = time.monotonic() + 400
+    while True:
+        assert time.monotonic() < deadline
+        watching = command.start(*flags)
+        try:
+            # Some fall into its start, some into a drawing, some into what is written.
+            _, words = watching.communicate(timeout=60 if kills >= 5 else chance.uniform(3, 14))
+            break
+        except subprocess.TimeoutExpired:
+            watching.kill()
+            watching.communicate()
+            kills += 1
+    assert training.wait(60) == 0, training.communicate()[1][-2000:]
+    assert watching.returncode == 0, words[-2000:]
+    assert "is finished: all its checkpoints are evaluated" in words
+    steps = [line["step"] for line in _lines(room.path) if line["name"] == "validation_loss"]
+    assert sorted(steps) == [4, 8, 12, 16, 20]
+    assert kills >= 1

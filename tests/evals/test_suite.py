@@ -1,0 +1,161 @@
+"""All evaluators on the checkpoints of a small run, with features that need no network."""
+
+import jax
+import numpy as np
+import pytest
+from clu import metric_writers
+from PIL import Image
+
+from dfjax.evals import bench as bench_lib
+from dfjax.evals.bench import Bench, Model
+from dfjax.evals.errors import EvaluationError
+from dfjax.evals.suite import Suite
+from dfjax.evals.text import minilm
+from dfjax.parallel import mesh as mesh_lib
+from tests import small
+from tests.evals.conftest import Means
+
+NAMES = ("validation", "distances", "alignment", "memory", "heldout")
+
+
+class _Words:
+    """Stands in for a sentence embedding: a direction for each caption."""
+
+    name, size, fingerprint = "words", 8, "words"
+
+    def __call__(self, captions):
+        seeds = [sum(map(ord, caption)) for caption in captions]
+        return np.stack([np.random.default_rng(seed).normal(size=8) for seed in seeds]).astype(np.float32)
+
+
+class _Scalars(metric_writers.MetricWriter):
+    """A writer that remembers."""
+
+    def __init__(self):
+        self.scalars, self.pictures = {}, {}
+
+    def write_scalars(self, step, scalars):
+        self.scalars.setdefault(step, {}).update(scalars)
+
+    def write_images(self, step, images):
+        self.pictures.setdefault(step, {}).update(images)
+
+    def write_summaries(self, *_, **__): ...
+    def write_videos(self, *_, **__): ...
+    def write_audios(self, *_, **__): ...
+    def write_texts(self, *_, **__): ...
+    def write_histograms(self, *_, **__): ...
+    def write_pointcloud(self, *_, **__): ...
+    def write_hparams(self, *_, **__): ...
+    def flush(self): ...
+    def close(self): ...
+
+
+@pytest.fixture
+def make(tiny_dir, tmp_path, monkeypatch):
+    """A suite in ``tmp_path``, with some keys of its config changed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(bench_lib.features, "make", lambda *_, **__: Means())
+    monkeypatch.setattr(minilm, "load", _Words)
+    mesh = mesh_lib.make(small.config().mesh, jax.devices()[:1])
+
+    def suite(split="", **changes):
+        values = {"data.dir": tiny_dir, "eval.num_images": 12, "eval.batch_size": 5, "eval.evaluators": NAMES}
+        config = small.config(values | changes)
+        model = Model(config, small.denoiser(values | changes), small.tokenizer())
+        return Suite(Bench(config, mesh, tmp_path / "eval", split), model, _Scalars())
+
+    return suite
+
+
+@pytest.fixture
+def params():
+    return small.params(small.denoiser())
+
+
+def _values(lines):
+    return {line["name"]: line["value"] for line in lines}
+
+
+def test_a_checkpoint_is_measured_once_for_its_settings_and_shown(make, params, tmp_path):
+    suite = make()
+    assert not suite.is_done(7, 0)
+    lines = suite.measure(params, 7, 0)
+    found = _values(lines)
+    assert {"validation_loss", "kid_means", "caption_rank", "nearest_training_distance", "heldout_win"} <= set(found)
+    assert len([name for name in found if name.startswith("validation_loss_t=")]) == 8
+    # Twelve features, and 23 real pictures.
+    assert "frechet_means" not in found
+    assert all(line["step"] == 7 and line["split"] == "train" and line["num_images"] > 0 for line in lines)
+    assert suite.is_done(7, 0)
+    assert suite.measure(params, 7, 0) == []
+    assert suite._writer.scalars[7] == pytest.approx({f"eval/{name}": value for name, value in found.items()})
+    # Another start finds it, and a step with other weights after a rollback is another.
+    again = make()
+    assert again.is_done(7, 0)
+    assert not again.is_done(7, 1)
+    assert again.record.lines() == lines
+    # What was drawn is not kept.
+    assert list((tmp_path / "eval" / "drawn").iterdir()) == []
+    folder = tmp_path / "eval"
+    # One prompt by four seeds and ten frames, 64 pixels each with gaps of 2; twelve captions of three labels.
+    assert Image.open(folder / "grids" / "step_7.png").size == (4 * 66 + 2, 68)
+    assert Image.open(folder / "films" / "step_7.png").size == (10 * 66 + 2, 68)
+    assert Image.open(folder / "nearest" / "step_7.png").size == (6 * 66 + 2, 3 * 66 + 2)
+    assert (folder / "nearest" / "step_7.json").exists()
+    # What figures do not depend on may be changed.
+    for changes in ({"eval.num_images": 11}, {"eval.seed": 1}, {"sample.guidance": 2.0}):
+        assert not make(**changes).is_done(7, 0)
+    assert not make(split="test").is_done(7, 0)
+    for changes in ({"eval.batch_size": 7}, {"eval.every_steps": 10}, {"sample.prompts": ("a deer",)}):
+        assert make(**changes).is_done(7, 0)
+
+
+def test_of_more_evaluators_only_the_new_one_is_run(make, params, monkeypatch):
+    make(**{"eval.evaluators": ("memory",)}).measure(params, 7, 0)
+    both = make(**{"eval.evaluators": ("memory", "heldout")})
+    assert {line["evaluator"] for line in both.measure(params, 7, 0)} == {"heldout"}
+
+
+def test_batches_change_no_figure(make, params):
+    first = _values(make(**{"eval.batch_size": 3}).measure(params, 1, 0))
+    second = _values(make(**{"eval.batch_size": 12}).measure(params, 2, 0))
+    assert second == pytest.approx(first, rel=1e-4, abs=1e-6)
+
+
+def test_real_held_out_pictures_are_the_ceiling_once(make, params):
+    suite = make()
+    lines = suite.ceiling()
+    assert {line["split"] for line in lines} == {"real"}
+    assert {line["evaluator"] for line in lines} == {"distances", "alignment", "memory"}
+    assert suite.ceiling() == make().ceiling() == []
+    # The two splits have the same pictures: each is its own nearest one.
+    assert _values(lines)["nearest_training_distance"] == pytest.approx(0, abs=1e-6)
+    assert _values(lines)["precision_means"] == 1
+
+
+def test_a_kill_between_evaluators_costs_only_what_was_not_said(make, params, monkeypatch):
+    suite = make()
+
+    def killed(subject):
+        raise KeyboardInterrupt
+
+    measure = suite._measures["memory"]
+    suite._measures["memory"] = killed
+    with pytest.raises(KeyboardInterrupt):
+        suite.measure(params, 7, 0)
+    assert {line["evaluator"] for line in suite.record.lines()} == {"validation", "distances", "alignment"}
+    suite._measures["memory"] = measure
+    assert {line["evaluator"] for line in suite.measure(params, 7, 0)} == {"memory", "heldout"}
+
+
+def test_where_nothing_is_held_out_it_says_what_to_do(make):
+    with pytest.raises(EvaluationError, match=r"set data.validation_split, or choose --evaluators without"):
+        make(**{"data.validation_split": ""})
+    suite = make(**{"data.validation_split": "", "eval.evaluators": ("distances",)})
+    assert suite.ceiling() == []
+
+
+def test_clip_asks_for_its_weights(make):
+    with pytest.raises(EvaluationError, match=r"name a folder with model.safetensors, .* with --clip=FOLDER"):
+        make(**{"eval.evaluators": ("clip",)})
