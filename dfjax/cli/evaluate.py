@@ -10,6 +10,7 @@ it was ended.
     --guidance=2 --sampler=dpmpp_2m          draw otherwise than the run's own sample section says
 """
 
+import contextlib
 import json
 import logging
 from pathlib import Path
@@ -49,16 +50,27 @@ def main(rest: list[str]) -> None:
     if not _WATCH.value:
         room.require_checkpoint()
     folder = room.path / "eval"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = Lock(folder)
-    if not lock.take():
-        raise app.UsageError(f"another process evaluates {room.path}: wait for it to end, or look at what it writes")
-    evaluation = _Evaluation(room, folder)
-    try:
-        for step in watch.steps(room, _STEP.value, _WATCH.value, evaluation.is_done, _POLL.value):
+    with contextlib.ExitStack() as stack:
+        evaluation: _Evaluation | None = None
+        wanted = watch.steps(
+            room,
+            _STEP.value,
+            _WATCH.value,
+            lambda step: evaluation is not None and evaluation.is_done(step),
+            _POLL.value,
+        )
+        for step in wanted:
+            if evaluation is None:
+                # Not before there is a run: it would not begin in a folder that has something else in it.
+                folder.mkdir(exist_ok=True)
+                lock = Lock(folder)
+                if not lock.take():
+                    raise app.UsageError(
+                        f"another process evaluates {room.path}: wait for it to end, or look at what it writes"
+                    )
+                stack.callback(lock.leave)
+                evaluation = _Evaluation(room, folder)
             evaluation.take(step)
-    finally:
-        lock.leave()
 
 
 class _Evaluation:

@@ -33,7 +33,7 @@ def copy(trained, tmp_path):
 
 def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    done = _evaluate(copy, "--num_images=8", "--json")
+    done = _evaluate(copy, "--num_images=12", "--json")
     assert done.returncode == 0, done.stderr[-3000:]
     lines = _lines(copy)
     assert [json.loads(line) for line in done.stdout.splitlines()] == lines
@@ -42,7 +42,7 @@ def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tm
     assert {line["split"] for line in lines} == {"train", "real"}
     assert any(path.name.startswith("events.out.tfevents") for path in (copy / "eval").iterdir())
     assert "Traceback" not in done.stderr
-    again = _evaluate(copy, "--num_images=8")
+    again = _evaluate(copy, "--num_images=12")
     assert (again.returncode, again.stdout) == (0, "")
     assert _lines(copy) == lines
 
@@ -78,27 +78,31 @@ def test_a_folder_that_is_no_run_is_refused_and_left_as_it_is(tmp_path):
 
 def test_beside_a_training_each_checkpoint_is_evaluated_once_however_often_it_is_killed(tmp_path, damaged):
     room = Workdir(tmp_path / "run")
-    changes = ("train.num_steps=20", "train.checkpoint_every_steps=4", "train.keep_last=10", "train.spike_window=99")
+    flags = ("evaluate", f"--workdir={room.path}", "--watch", "--poll_seconds=0.2", *QUICK)
+    changes = ("train.num_steps=12", "train.checkpoint_every_steps=4", "train.keep_last=10", "train.spike_window=99")
+    # The first one comes before the run has begun, and is not to be in its way.
+    watching = command.start(*flags)
+    time.sleep(4)
     training = command.start(
         *command.train(room.path, damaged, *(o for o in OVERRIDES if "num_steps" not in o), *changes)
     )
     chance, kills = random.Random(0), 0
-    flags = ("evaluate", f"--workdir={room.path}", "--watch", "--poll_seconds=0.2", *QUICK)
     deadline = time.monotonic() + 400
     while True:
         assert time.monotonic() < deadline
-        watching = command.start(*flags)
         try:
             # Some fall into its start, some into a drawing, some into what is written.
-            _, words = watching.communicate(timeout=60 if kills >= 5 else chance.uniform(3, 14))
+            _, words = watching.communicate(timeout=100 if kills >= 5 else chance.uniform(5, 20))
             break
         except subprocess.TimeoutExpired:
             watching.kill()
             watching.communicate()
             kills += 1
-    assert training.wait(60) == 0, training.communicate()[1][-2000:]
+            watching = command.start(*flags)
+        assert training.poll() in (None, 0), training.communicate()[1][-2000:]
+    assert training.wait(60) == 0
     assert watching.returncode == 0, words[-2000:]
     assert "is finished: all its checkpoints are evaluated" in words
     steps = [line["step"] for line in _lines(room.path) if line["name"] == "validation_loss"]
-    assert sorted(steps) == [4, 8, 12, 16, 20]
+    assert sorted(steps) == [4, 8, 12]
     assert kills >= 1

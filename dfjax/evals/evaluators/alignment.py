@@ -42,7 +42,12 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     def measure(subject: Subject) -> Iterator[Figure]:
         likenesses = probe.likenesses(probe.predict(subject.features), candidates)
         right = np.array([place[wording] for wording in subject.wordings])
-        for name, found in retrieval.scores(likenesses, right).items():
-            yield Figure(f"caption_{name}", found.value, found.stderr, len(right))
+        found = retrieval.retrieval(likenesses, right)
+        for name, figure in (
+            ("rank", found.mean_rank),
+            ("recall_1", found.recall_at_1),
+            ("recall_5", found.recall_at_5),
+        ):
+            yield Figure(f"caption_{name}", figure.value, figure.stderr, len(right))
 
     return measure

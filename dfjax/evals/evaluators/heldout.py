@@ -6,6 +6,7 @@ import numpy as np
 
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.figures import Figure
+from dfjax.evals.metrics import estimate
 from dfjax.evals.subject import Drawn
 
 HAS_CEILING = False
@@ -64,7 +65,8 @@ def unit(features: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> tuple[float, float | None]:
-    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+    found = estimate.mean(values)
+    return found.value, found.stderr
 
 
 def _ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, float | None]:

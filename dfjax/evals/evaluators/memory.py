@@ -29,7 +29,7 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     another one.
     """
     known = unit(bench.train_features)
-    _, own = neighbours.nearest(known, known, 1, exclude_self=True)
+    _, own = neighbours.nearest(known, known, skip_self=True)
     near = float(np.quantile(own[:, 0], _NEAR))
 
     def measure(subject: Subject) -> Iterator[Figure]:
