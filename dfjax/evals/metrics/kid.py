@@ -34,8 +34,8 @@ def kid(real: Features, drawn: Features) -> Estimate:
     f(x) = E k(x, x') - E k(x, y) and g alike are what one picture does, and V the variance of what is left of k for a
     pair after the effect of each of the two. The first two vanish where both sets are alike; the other three do not.
     Each is estimated without bias; only where chance makes the first two together negative they count as 0, so that for
-    alike sets the error is a sixth too large or less, and nearly all estimates lie within two errors of 0 (simulated in
-    the tests).
+    alike sets the error is a tenth to a third too large, and nearly all estimates lie within two errors of 0 (simulated
+    in the tests).
 
     Args:
       real: features [n, d], n >= 4. drawn: [m, d], m >= 4.
@@ -170,10 +170,7 @@ def _effects(sums: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
 
 
 def _variance_within(sums: Float[np.ndarray, "n"], squares: float) -> float:
-    """The variance of what is left of k after the effects of both pictures: the unbiased HSIC of K and K.
-
-    Song et al., JMLR 2012.
-    """
+    """The variance of what is left of k after both pictures' effects (the unbiased HSIC, Song et al., JMLR 2012)."""
     n = len(sums)
     left = squares - 2 * np.square(sums).sum() / (n - 2) + sums.sum() ** 2 / ((n - 1) * (n - 2))
     return float(left / (n * (n - 3)))

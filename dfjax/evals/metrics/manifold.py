@@ -42,7 +42,7 @@ def manifold(real: Features, drawn: Features, k: int = 5, *, splits: int = 10) -
     The errors are of chance in both sets. Both are split into halves at random (always the same ones); the figures of
     the two pairs of halves are independent, so that half their squared difference is the variance at half the
     pictures, and a quarter that at all of them; of this the mean over ``splits`` is taken. In simulations the errors
-    are 0.8 to 1.25 of the true ones. A picture's effect on its neighbours' balls lets other ways fail: a binomial
+    are 0.75 to 1.25 of the true ones. A picture's effect on its neighbours' balls lets other ways fail: a binomial
     error takes one set as fixed, a bootstrap makes copies, which are neighbours at no distance, and the jackknife
     came out up to twice too large.
 

@@ -77,10 +77,12 @@ def retrieval(
 ) -> Retrieval:
     """Ranks of the right captions, and what is said of them.
 
-    Standard errors are over pictures, as ever new captions would be drawn with pictures of each: the pictures of one
+    Standard errors are over pictures, as if new captions were drawn, with pictures of each: the pictures of one
     caption are one group, since a caption that is hard is hard for all of them, and only groups are taken as
     independent (the median's error: half the width of Woodruff's interval of one standard error, JASA 1952). They
-    hold for this list of captions to choose from: a longer one has other ranks.
+    hold for this list of captions to choose from: a longer one has other ranks. Of a recall that is a handful of
+    pictures the error is too small, and 0 where none is right: to tell whether a model does better than chance, go by
+    the mean rank.
 
     Args:
       similarities: of each picture to each caption, larger is nearer. Of two embeddings: ``cosine``.
