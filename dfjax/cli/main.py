@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import signal
 import sys
 
 COMMANDS = {
@@ -15,7 +14,7 @@ COMMANDS = {
     "checkpoint": "list, inspect, verify or prune a run's checkpoints",
     "data": "build or inspect a recipe's data set",
 }
-WRONG_USE, PREEMPTED = 2, 42
+WRONG_USE = 2
 
 
 def usage() -> str:
@@ -48,19 +47,15 @@ def run(argv: list[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if argv[1] == "train":
-        # Until the run listens itself: libraries take seconds to load.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _leave_before_the_start)
+        # Until the run listens itself: libraries take seconds to load, and the others are to be told.
+        from dfjax.core import signals
+
+        signals.note()
     # Imported here: worker processes import this module, and must not pay for what commands import.
     command = importlib.import_module(f"dfjax.cli.{argv[1]}")
     from dfjax.cli import app
 
     app.run(command.main, [f"dfjax {argv[1]}", *argv[2:]], command.__doc__ or "")
-
-
-def _leave_before_the_start(*_) -> None:
-    print("dfjax: told to end before the run began: the same command starts it", file=sys.stderr, flush=True)
-    os._exit(PREEMPTED)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Pictures drawn for captions, batch by batch, each kept until they are measured: a kill costs one batch."""
 
-import io
 import logging
 import shutil
 from collections.abc import Sequence
@@ -9,6 +8,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors_numpy
 
 from dfjax.core import storage
 from dfjax.evals.real import Pictures
@@ -41,7 +42,7 @@ def draw(
     for start in range(0, len(wanted), sampler.batch_size):
         heartbeats.note("drawing", slow=True)
         part = wanted[start : start + sampler.batch_size]
-        path = folder / f"from_{start}_of_{len(wanted)}_by_{sampler.batch_size}.npy"
+        path = folder / f"from_{start}_of_{len(wanted)}_by_{sampler.batch_size}.safetensors"
         # Several processes draw together or not at all, and need not see one disk: they draw again.
         pictures = _read(path, len(part)) if jax.process_count() == 1 else None
         if pictures is None:
@@ -59,8 +60,8 @@ def forget(folder: Path) -> None:
 
 def _read(path: Path, count: int) -> Pictures | None:
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        found = safetensors_numpy.load(path.read_bytes())["pictures"]
+    except (OSError, KeyError, SafetensorError):
         return None
     return found if found.dtype == np.uint8 and found.ndim == 4 and len(found) == count else None
 
@@ -68,10 +69,8 @@ def _read(path: Path, count: int) -> Pictures | None:
 def _keep(path: Path, pictures: Pictures) -> None:
     if jax.process_index():
         return
-    buffer = io.BytesIO()
-    np.save(buffer, pictures, allow_pickle=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        storage.replace(path, buffer.getvalue())
+        storage.replace(path, safetensors_numpy.save({"pictures": np.ascontiguousarray(pictures)}))
     except OSError as error:
         _log.warning("drawn pictures are not kept for the case of a kill: %s", error)

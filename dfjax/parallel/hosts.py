@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from dfjax import config as config_lib
+from dfjax.core import signals
 from dfjax.core.errors import FAILED, WRONG_USE, DfjaxError, Preempted
 from dfjax.parallel import heartbeats
 from dfjax.parallel.preemption import Preemption
@@ -67,6 +68,7 @@ def joined(
         start(**flags, find=find, limits=limits)
     with Watch(folder, limits, *(place or (jax.process_index(), jax.process_count()))) as watch:
         request.leave = watch.leave
+        signals.pass_on()
         if place is not None:
             start(**flags, find=find, limits=limits, watch=watch)
         try:

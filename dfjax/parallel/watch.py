@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from dfjax import config as config_lib
-from dfjax.core.errors import FAILED, DfjaxError, Preempted
+from dfjax.core.errors import FAILED, PREEMPTED, DfjaxError, Preempted
 from dfjax.parallel import aborts, heartbeats
 
 _log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _WATCHED = 16
 _BEAT_SECONDS = 2.0
 _BEATS_BEFORE_LOST = 8
+_FIRST_BEATS = 2
 
 
 class LiveError(DfjaxError):
@@ -50,8 +51,8 @@ class _Peer:
             self.restarted = self.has_moved
         if before is None or (now.start, now.changes) != (before.start, before.changes):
             self.still = 0.0
-        # The first sight of a file may be of one that an earlier start left.
-        self.has_moved = self.has_moved or before is not None or now.count == 1
+        # The first sight of a file may be of one that an earlier start left; one of this start may have ended already.
+        self.has_moved = self.has_moved or before is not None or now.count <= _FIRST_BEATS
         self.beat, self.silent = now, 0.0
 
     @property
@@ -125,7 +126,8 @@ class Watch:
                 faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
             print(f"dfjax: {words}", file=sys.stderr, flush=True)
             self._end(status, words)
-            if self.is_meeting:
+            # Others may be on their way here, and are to read that this one was told to end.
+            if self.is_meeting and status != PREEMPTED:
                 self._clear_away()
             sys.stdout.flush()
             os._exit(status)

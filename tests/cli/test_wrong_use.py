@@ -10,7 +10,7 @@ def _words(done, status):
     """What a command that failed said: short, on stderr, and no traceback."""
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 12
+    assert len(done.stderr.strip().splitlines()) <= 14
     return done.stderr
 
 

@@ -35,7 +35,7 @@ def main() -> None:
     folder = options.folder or pathlib.Path(tempfile.mkdtemp(prefix="dfjax-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"logs of what goes wrong: {folder}", file=sys.stderr)
-    campaign = Campaign(folder, options.seed, _version())
+    campaign = Campaign(folder, options.seed, _version(), options.kinds)
 
     def play(number: int) -> None:
         found = campaign.play(plan.run(options.seed, number, options.kinds, options.processes, options.instants))

@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tests.data import tiny
 from tests.faults import compare, plan, processes, record, strike
@@ -28,9 +28,9 @@ class _Struck:
 class Campaign:
     """Plays a seed's runs in ``folder``, which keeps the logs of those that go wrong. Threads may share it."""
 
-    def __init__(self, folder: pathlib.Path, seed: int, code: str = ""):
-        """``code``: the version of the code, for the record."""
-        self._planted = plan.planted(seed, tiny.TinyLabelled.COUNT)
+    def __init__(self, folder: pathlib.Path, seed: int, code: str = "", kinds: Sequence[str] = (plan.KILL,)):
+        """``code``: the version of the code, for the record. ``kinds``: of the faults that are to be played."""
+        self._planted = plan.planted(seed, tiny.TinyLabelled.COUNT, kinds)
         self.folder, self._code = folder, code
         self._lengths = strike.Lengths()
         self._undisturbed: dict[int, compare.State] = {}
@@ -144,7 +144,7 @@ def _not_met(planted: plan.Planted, found: compare.State) -> str:
     }
     wanted = {
         "skipped steps": list(planted.nans),
-        "spikes": [planted.spike],
+        "spikes": [] if planted.spike is None else [planted.spike],
         # In both splits.
         "bad records": 2 * len(planted.damaged),
     }

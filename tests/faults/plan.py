@@ -58,22 +58,27 @@ class Planted:
 
     damaged: tuple[int, int]
     nans: tuple[int, int]
-    spike: int
+    spike: int | None
 
     def numbers(self) -> list[dict[str, Any]]:
         """As arguments of ``planted.Fault``."""
+        spike = [] if self.spike is None else [{"number": self.spike, "where": "loss", "value": 1e4}]
         return [
             {"number": self.nans[0], "where": "noise", "value": math.nan},
-            {"number": self.spike, "where": "loss", "value": 1e4},
-            {"number": self.nans[1], "where": "loss", "value": math.nan, "attempt": 1},
+            *spike,
+            {"number": self.nans[1], "where": "loss", "value": math.nan, "attempt": len(spike)},
         ]
 
 
-def planted(seed: int, records: int) -> Planted:
-    """What the runs of ``seed`` meet in a data set of so many records."""
+def planted(seed: int, records: int, kinds: Sequence[str] = (KILL,)) -> Planted:
+    """What the runs of ``seed`` meet in a data set of so many records.
+
+    No spike where the storage is to fail: to which checkpoint a run goes back then depends on which could be saved.
+    """
     draw = random.Random(f"{seed}/planted")
     first, second = draw.sample(range(records), 2)
-    return Planted((first, second), (draw.randint(3, 8), draw.randint(24, 36)), draw.randint(14, 22))
+    nans, spike = (draw.randint(3, 8), draw.randint(24, 36)), draw.randint(14, 22)
+    return Planted((first, second), nans, None if {DISK, WRITES} & set(kinds) else spike)
 
 
 def run(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import time
 
@@ -73,3 +74,19 @@ def test_a_killed_process_is_named_also_where_it_coordinates_the_others(rank, tm
     words, last = _words_of_the_other(signal.SIGKILL, rank, lambda beat: beat["step"] >= 5, tmp_path)
     assert "is gone without a word; it was " in last
     assert "dfjax/cli/train.py" in words
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_who_is_told_to_end_while_it_loads_its_libraries_tells_the_others(rank, tmp_path):
+    data, room = str(tmp_path / "data"), tmp_path / "run"
+    tiny.TinyLabelled(data_dir=data).download_and_prepare()
+    processes = command.start_joined(2, *command.train(room, data, *OVERRIDES))
+    caught = 0
+    while not caught >> (signal.SIGTERM - 1) & 1:
+        assert processes[rank].poll() is None
+        status = pathlib.Path(f"/proc/{processes[rank].pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    processes[rank].terminate()
+    # Sooner than they would wait for it.
+    ended = command.ends(processes, 90)
+    assert [status for status, _ in ended] == [42, 42], ended
