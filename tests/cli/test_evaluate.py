@@ -76,6 +76,21 @@ def test_a_folder_that_is_no_run_is_refused_and_left_as_it_is(tmp_path):
     assert not (tmp_path / "missing").exists()
 
 
+def test_inside_training_the_same_is_measured_and_not_again_afterwards(tmp_path, damaged):
+    changes = ("eval.every_steps=3", "eval.evaluators=('validation',)", "eval.num_images=4", "eval.batch_size=4")
+    done = command.dfjax(*command.train(tmp_path / "run", damaged, *OVERRIDES, *changes))
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = _lines(tmp_path / "run")
+    assert {line["step"] for line in lines} == {3, 6}
+    means = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    told = {line["step"]: line["validation/loss"] for line in means if "validation/loss" in line}
+    measured = {line["step"]: line["value"] for line in lines if line["name"] == "validation_loss"}
+    assert measured == pytest.approx(told, rel=1e-5)
+    assert (tmp_path / "run" / "eval" / "grids" / "step_3.png").exists()
+    again = _evaluate(tmp_path / "run")
+    assert (again.returncode, again.stdout) == (0, "")
+
+
 def test_beside_a_training_each_checkpoint_is_evaluated_once_however_often_it_is_killed(tmp_path, damaged):
     room = Workdir(tmp_path / "run")
     flags = ("evaluate", f"--workdir={room.path}", "--watch", "--poll_seconds=0.2", *QUICK)
