@@ -45,7 +45,7 @@ class Preemption:
         self._bound: threading.Timer | None = None
         self._agreeing: threading.Thread | None = None
         self._closed = threading.Event()
-        self._has_begun = self._is_over = False
+        self._has_begun = self._is_over = self._listens = False
         self._step = self._again = 0
         self._stop_at: int | None = None
 
@@ -62,6 +62,7 @@ class Preemption:
         for number in SIGNALS:
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._listens = True
         threading.Thread(target=self._hear, args=[reader], name="dfjax-signals", daemon=True).start()
 
     def begin(self, step: int) -> None:
@@ -111,6 +112,10 @@ class Preemption:
             self._agreeing.join()
         if self._bound is not None:
             self._bound.cancel()
+        if self._listens:
+            # To the very end: Python takes its handlers away before it is gone, but not this.
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
 
     def _hear(self, reader: socket.socket) -> None:
         first = 0.0

@@ -11,6 +11,12 @@ import os
 import sys
 import time
 
+from dfjax.core import signals
+
+if __name__ == "__main__":
+    # As the command itself does, before libraries are loaded.
+    signals.note()
+
 from dfjax.cli import main
 from dfjax.parallel import heartbeats
 from tests.faults import planted
