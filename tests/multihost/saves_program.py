@@ -6,6 +6,7 @@ Prints a line of JSON: how each case went, and the seconds that it took.
 import contextlib
 import errno
 import json
+import logging
 import pathlib
 import resource
 import sys
@@ -25,6 +26,8 @@ _SIZE, _MOST_BYTES = 1 << 20, 32 << 10
 
 
 def main(address: str, rank: str, folder: str) -> None:
+    # With a traceback for each write that fails it would fill the pipe of a test that reads the other process first.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(address, 2, int(rank))
@@ -55,8 +58,8 @@ class _Saving:
         self.checkpoints = self.stack.enter_context(Checkpoints(folder / "checkpoints", 100, limit_seconds=60))
         self.snapshots = self.stack.enter_context(Snapshots(folder / "snapshots", write=True, limit_seconds=60))
         self.savers = {
-            "checkpoint": retry.Saver(self.checkpoints, 5, 0.01),
-            "snapshot": retry.Saver(self.snapshots, 5, 0.01),
+            "checkpoint": retry.Saver(self.checkpoints, 5, 0.0),
+            "snapshot": retry.Saver(self.snapshots, 5, 0.0),
         }
 
     def save(self, kind: str, step: int) -> None:
