@@ -3,10 +3,16 @@
 Flow matching of random latents, clipping, AdamW and an average of the weights, each by PyTorch's fused or batched form.
 """
 
+import sys
+
 import child
-import diffusers
-import torch
-from torch.optim import swa_utils
+
+# It is not needed here, and one that was built for another PyTorch cannot be imported.
+sys.modules["torchvision"] = None  # type: ignore[assignment]
+
+import diffusers  # noqa: E402
+import torch  # noqa: E402
+from torch.optim import swa_utils  # noqa: E402
 
 
 def rows(sizes: child.Sizes) -> list[tuple[str, int, int]]:
