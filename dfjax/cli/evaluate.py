@@ -143,9 +143,12 @@ def _config(config: config_lib.Config) -> config_lib.Config:
 
 
 def _print(lines: list[dict]) -> None:
+    from dfjax.evals.suite import words
+
     for line in lines:
         if _JSON.value:
             print(json.dumps(line), flush=True)
         else:
-            error = "" if line["stderr"] is None else f" ± {line['stderr']:.2g}"
-            print(f"step {line['step']}  {line['split']}  {line['name']}  {line['value']:.4g}{error}", flush=True)
+            error = None if line["stderr"] is None else float(line["stderr"])
+            said = words(float(line["value"]), error)
+            print(f"step {line['step']}  {line['split']}  {line['name']}  {said}", flush=True)

@@ -23,6 +23,5 @@ def _note(number: int, _) -> None:
 
 def pass_on() -> None:
     """Send what was noted again, to the handler that is there by now."""
-    for number in _noted[:]:
-        _noted.clear()
-        os.kill(os.getpid(), number)
+    if _noted:
+        os.kill(os.getpid(), _noted.pop())

@@ -1,7 +1,6 @@
 """``RUN/eval/metrics.jsonl``: a line a figure, and what has been measured already."""
 
 import json
-import logging
 import math
 import time
 from collections.abc import Iterable
@@ -10,8 +9,6 @@ from typing import Any
 
 from dfjax.core import storage
 from dfjax.evals.figures import Figure
-
-_log = logging.getLogger(__name__)
 
 
 class Record:

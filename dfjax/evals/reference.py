@@ -1,7 +1,6 @@
 """Features of real pictures, computed once and kept with a fingerprint of what they are of."""
 
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import safetensors
 from jaxtyping import Float32
 from safetensors import numpy as safetensors_numpy
 
-from dfjax.core import storage
+from dfjax.core import ownership, storage
 from dfjax.evals.errors import StatisticsError
 from dfjax.evals.features.extractor import Extractor
 from dfjax.evals.real import Real
@@ -62,9 +61,8 @@ def describe(real: Real, extractor: Extractor) -> dict[str, str]:
 
 
 def _cached(wanted: dict[str, str]) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = f"{wanted['features']}-{wanted['network'][:12]}-{wanted['pictures'][:16]}.safetensors"
-    return home / "dfjax" / "reference" / name
+    return ownership.user_cache("reference") / name
 
 
 def _read(path: Path, wanted: dict[str, str], shape: tuple[int, int], is_named: bool) -> bytes:

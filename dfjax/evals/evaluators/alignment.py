@@ -1,12 +1,11 @@
 """Caption alignment without a model of pictures and texts: which caption would a linear probe give the picture?"""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
+from dfjax.core import ownership
 from dfjax.evals import alignment
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.figures import Figure
@@ -29,9 +28,8 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     """
     encode, train, features = minilm.load(), bench.train, bench.train_features
     wanted = alignment.fingerprint(train.digest, bench.extractor.fingerprint, encode.fingerprint)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     probe = alignment.load_or_fit(
-        home / "dfjax" / "probes" / f"{wanted[:32]}.safetensors",
+        ownership.user_cache("probes") / f"{wanted[:32]}.safetensors",
         wanted,
         lambda: alignment.fit(features, encode(train.wordings))[0],
     )

@@ -12,7 +12,7 @@ from dfjax.evals import sheets
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.evaluators.heldout import unit
 from dfjax.evals.figures import Figure
-from dfjax.evals.metrics import neighbours
+from dfjax.evals.metrics import estimate, neighbours
 from dfjax.evals.subject import Drawn, Subject
 
 HAS_CEILING = True
@@ -35,9 +35,10 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     def measure(subject: Subject) -> Iterator[Figure]:
         places, distances = neighbours.nearest(unit(subject.features), known, _NEIGHBOURS)
         first, count = distances[:, 0], len(distances)
+        distance = estimate.mean(first)
         if isinstance(subject, Drawn) and jax.process_index() == 0:
             _show(bench, subject, places, first, bench.folder / "nearest")
-        yield Figure("nearest_training_distance", float(first.mean()), float(first.std(ddof=1) / count**0.5), count)
+        yield Figure("nearest_training_distance", distance.value, distance.stderr, count)
         share = float((first < near).mean())
         yield Figure("near_copies", share, (share * (1 - share) / count) ** 0.5, count)
 
