@@ -131,7 +131,7 @@ class _Evaluation:
         statistics = Path(_STATISTICS.value) if _STATISTICS.value else None
         bench = Bench(config, self._mesh, self._folder, _SPLIT.value, statistics)
         writer = metric_writers.create_default_writer(self._folder, asynchronous=False)
-        return Suite(bench, Model(config, trained.denoiser, trained.tokenizer, guide), writer)
+        return Suite(bench, Model(trained.denoiser, trained.tokenizer, guide), writer)
 
 
 def _config(config: config_lib.Config) -> config_lib.Config:

@@ -101,7 +101,7 @@ def _evaluate_hook(run):
     from dfjax.sample import restore
 
     bench = Bench(run.config, run.mesh, run.room.path / "eval")
-    model = Model(run.config, run.denoiser, run.tokenizer, restore.load(guide, run.mesh) if guide else None)
+    model = Model(run.denoiser, run.tokenizer, restore.load(guide, run.mesh) if guide else None)
     suite = Suite(
         bench, model, metric_writers.create_default_writer(bench.folder, just_logging=jax.process_index() > 0)
     )

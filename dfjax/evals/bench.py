@@ -23,7 +23,6 @@ from dfjax.text.tokenizer import Tokenizer
 class Model:
     """A denoiser to be measured, without its parameters. ``guide``: a weaker model that it is guided with."""
 
-    config: config_lib.Config
     denoiser: Denoiser
     tokenizer: Tokenizer
     guide: restore.Trained | None = None

@@ -62,7 +62,7 @@ def make(tiny_dir, tmp_path, monkeypatch):
     def suite(split="", **changes):
         values = {"data.dir": tiny_dir, "eval.num_images": 12, "eval.batch_size": 5, "eval.evaluators": NAMES}
         config = small.config(values | changes)
-        model = Model(config, small.denoiser(values | changes), small.tokenizer())
+        model = Model(small.denoiser(values | changes), small.tokenizer())
         return Suite(Bench(config, mesh, tmp_path / "eval", split), model, _Scalars())
 
     return suite
