@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import socket
+import time
 import uuid
 from pathlib import Path
 
@@ -116,6 +117,10 @@ class Heart:
         finally:
             os.close(file)
 
+    def process_began(self) -> float:
+        """When this process was started, in seconds of the clock that dates the files of this folder."""
+        return self._path.stat().st_mtime - _age_seconds()
+
     def is_displaced(self) -> bool:
         """Whether another start of the same process writes to the same file."""
         found = read(self._path)
@@ -135,6 +140,14 @@ def read(file: Path) -> Beat | None:
         return None
 
 
+def written(file: Path) -> float:
+    """When a file was last written, in seconds of its storage's clock; 0 where there is none."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _kernel() -> str:
     """The boot and the namespace that pids of this process belong to; empty where the system does not say."""
     try:
@@ -150,3 +163,9 @@ def _born(pid: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def _age_seconds() -> float:
+    """How long ago this process was started; 0 where the system does not say."""
+    born = _born(os.getpid())
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(born) / os.sysconf("SC_CLK_TCK") if born else 0.0

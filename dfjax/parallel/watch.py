@@ -34,10 +34,13 @@ class LiveError(DfjaxError):
 class _Peer:
     """What is known of another process."""
 
-    def __init__(self, folder: Path, rank: int):
+    def __init__(self, folder: Path, rank: int, began: float):
+        """``began``: when the reader's process was started, see :meth:`heartbeats.Heart.process_began`."""
         self.rank, self._path = rank, heartbeats.path(folder, rank)
         self.beat = heartbeats.read(self._path)
-        self.has_moved = self.restarted = False
+        # It came and ended while this process was still loading its libraries.
+        has_ended = bool(self.beat and self.beat.status and heartbeats.written(self._path) >= began)
+        self.has_moved, self.restarted = has_ended, False
         self.silent = self.still = 0.0
 
     def look(self, seconds: float) -> None:
@@ -51,7 +54,7 @@ class _Peer:
             self.restarted = self.has_moved
         if before is None or (now.start, now.changes) != (before.start, before.changes):
             self.still = 0.0
-        # The first sight of a file may be of one that an earlier start left; one of this start may have ended already.
+        # The first sight of a file may be of one that an earlier start left; one of this start may have ended since.
         self.has_moved = self.has_moved or before is not None or now.count <= _FIRST_BEATS
         self.beat, self.silent = now, 0.0
 
@@ -84,7 +87,8 @@ class Watch:
         _refuse_live(heartbeats.path(folder, rank), 2 * self._seconds)
         self._heart = heartbeats.Heart(folder, rank)
         self._heart.beat()
-        self._peers = [_Peer(folder, (rank + i) % count) for i in range(1, min(count, _WATCHED + 1))]
+        began = self._heart.process_began() if count > 1 else 0.0
+        self._peers = [_Peer(folder, (rank + i) % count, began) for i in range(1, min(count, _WATCHED + 1))]
         # After so long it is clear whether another process is the cause of an error here.
         self._patience_seconds = limits.lost_seconds + 3 * self._seconds
         self._aborts = contextlib.ExitStack()

@@ -107,7 +107,7 @@ def test_beside_a_training_each_checkpoint_is_evaluated_once_however_often_it_is
         assert time.monotonic() < deadline
         try:
             # Some fall into its start, some into a drawing, some into what is written.
-            _, words = watching.communicate(timeout=100 if kills >= 5 else chance.uniform(5, 20))
+            _, words = watching.communicate(timeout=100 if kills >= 5 else chance.uniform(1, 4 + 4 * kills))
             break
         except subprocess.TimeoutExpired:
             watching.kill()

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import threading
 import time
 
@@ -72,12 +73,23 @@ def test_one_that_ends_in_an_error_ends_the_others_with_its_words_and_status(tmp
 def test_the_files_of_an_earlier_start_say_nothing(tmp_path):
     heartbeats.Heart(tmp_path, 1).beat(1, "the disk was full")
     heartbeats.Heart(tmp_path, 0).beat(0)
+    for file in tmp_path.iterdir():
+        os.utime(file, (time.time() - 3600,) * 2)
     with Told(tmp_path, LIMITS, 0, 2) as watch:
         assert watch.missing() == "; no sign of life from process 1"
         words, _ = watch.ends()
     assert "no sign of life from process 1" in words
     assert "disk" not in words
     assert not watch.has_shown_stacks
+
+
+def test_one_that_ended_while_this_one_was_still_loading_its_libraries_has_told_it(tmp_path):
+    heartbeats.Heart(tmp_path, 1).beat(42, "SIGTERM")
+    with Told(tmp_path, dataclasses.replace(LIMITS, start_seconds=300), 0, 2) as watch:
+        watch.is_meeting = True
+        words, status = watch.ends()
+    assert status == 42
+    assert "SIGTERM" in words
 
 
 def test_one_that_stopped_right_after_its_first_sign_is_not_waited_for_as_if_it_never_came(tmp_path):
