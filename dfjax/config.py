@@ -332,7 +332,7 @@ class Eval:
     evaluators: tuple[str, ...] = _key(
         ("validation", "distances", "alignment", "memory", "heldout"),
         "what `dfjax evaluate` measures",
-        choices=("validation", "distances", "alignment", "memory", "heldout", "clip"),
+        choices=("validation", "distances", "alignment", "memory", "heldout", "clip", "lpips"),
         resume=True,
     )
     every_steps: int = _key(0, "steps between evaluations inside training, on its mesh; 0: none", low=0, resume=True)
@@ -346,6 +346,7 @@ class Eval:
     )
     weights: str = _key("", "file with its weights; empty: those of its installed package", resume=True)
     clip: str = _key("", "folder with CLIP's weights and tokenizer, for the evaluator clip", resume=True)
+    lpips: str = _key("", "files with AlexNet's and LPIPS's weights, for the evaluator lpips", resume=True)
     batch_size: int = _key(64, "pictures drawn, or put through the features, at once", low=1, resume=True)
     seed: int = _key(0, "seed of the noise that pictures are drawn from", low=0, high=2**31 - 1, resume=True)
 

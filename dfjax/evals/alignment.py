@@ -19,6 +19,7 @@ from dfjax.data import captions
 from dfjax.data.records import Record
 from dfjax.evals.features import weights
 from dfjax.evals.features.weights import WeightsError
+from dfjax.evals.metrics import inputs
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Probe:
 
     def likenesses(self, predicted: Embeddings, candidates: Float[np.ndarray, "m width"]) -> Float[np.ndarray, "n m"]:
         """Cosines, less the centre, of predicted embeddings and those of candidate captions; -1 to 1."""
-        first, second = (_of_length_one(x.astype(np.float64) - self.centre) for x in (predicted, candidates))
+        first, second = (inputs.unit(x.astype(np.float64) - self.centre) for x in (predicted, candidates))
         return first @ second.T
 
 
@@ -168,9 +169,3 @@ def _kept(path: Path, wanted: str) -> Probe | None:
         _log.warning("%s is fitted anew: it is for other pictures, captions or networks", path)
         return None
     return probe
-
-
-def _of_length_one(x: Float[np.ndarray, "n width"]) -> Float[np.ndarray, "n width"]:
-    """What has no length has no likeness to anything: it stays 0."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(length > 0, length, 1)

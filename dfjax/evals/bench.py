@@ -57,7 +57,7 @@ class Bench:
             "sample": dataclasses.asdict(self.config.sample) | {"prompts": ()},
             "eval": {
                 name: getattr(self.config.eval, name)
-                for name in ("num_images", "num_real", "features", "weights", "clip", "seed")
+                for name in ("num_images", "num_real", "features", "weights", "clip", "lpips", "seed")
             },
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

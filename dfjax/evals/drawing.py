@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
+from dfjax import config as config_lib
 from dfjax.core import storage
 from dfjax.evals.real import Pictures
 from dfjax.parallel import heartbeats
@@ -30,14 +31,23 @@ def captions_for(captions: Sequence[str], count: int) -> tuple[list[int], list[s
 
 
 def draw(
-    sampler: generate.Sampler, params: Any, captions: Sequence[str], guidance: float, seed: int, folder: Path
+    sampler: generate.Sampler,
+    params: Any,
+    captions: Sequence[str],
+    settings: config_lib.Sample,
+    seed: int,
+    folder: Path,
 ) -> Pictures:
     """A picture of each caption. The n-th one's noise is a function of (seed, n), whatever the batch or the devices.
 
     Args:
+      settings: guidance and what it leads away from.
       folder: where finished batches are kept, and found again by the same call after a kill. Every process calls this.
     """
-    wanted = [generate.Request(caption, index, guidance) for index, caption in enumerate(captions)]
+    wanted = [
+        generate.Request(caption, index, settings.guidance, settings.negative_prompt)
+        for index, caption in enumerate(captions)
+    ]
     parts = []
     for start in range(0, len(wanted), sampler.batch_size):
         heartbeats.note("drawing", slow=True)

@@ -40,19 +40,23 @@ class Drawn:
         return self.bench.extractor(self.pictures)
 
     @functools.cached_property
-    def heldout(self) -> tuple[list[int], Pictures, Features]:
-        """Pictures of held-out captions: of each its place in the held-out split, pixels and features."""
+    def heldout(self) -> tuple[list[int], Pictures]:
+        """Pictures of held-out captions: of each its place in the held-out split, and pixels."""
         if self.bench.real is self.bench.heldout:
-            return self.places, self.pictures, self.features
+            return self.places, self.pictures
         known = self.bench.require_heldout().captions
         places, captions = drawing.captions_for(known, min(self.bench.config.eval.num_images, _OF_EACH * len(known)))
-        pictures = self._draw(captions, "heldout")
-        return places, pictures, self.bench.extractor(pictures)
+        return places, self._draw(captions, "heldout")
+
+    @functools.cached_property
+    def heldout_features(self) -> Features:
+        pictures = self.heldout[1]
+        return self.features if pictures is self.pictures else self.bench.extractor(pictures)
 
     def _draw(self, captions: Sequence[str], name: str) -> Pictures:
         settings = self.bench.config
         return drawing.draw(
-            self._sampler, self.params, captions, settings.sample.guidance, settings.eval.seed, self._folder / name
+            self._sampler, self.params, captions, settings.sample, settings.eval.seed, self._folder / name
         )
 
 

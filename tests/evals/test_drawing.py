@@ -33,8 +33,12 @@ class Counted:
         return self._sampler(params, wanted, seed)
 
 
-def _draw(sampler, folder, seed=1):
-    return drawing.draw(sampler, sampler.params, CAPTIONS, 2.0, seed, folder)
+def _settings(**changes):
+    return config_lib.resolve({"sample": {"guidance": 2.0} | changes}).sample
+
+
+def _draw(sampler, folder, seed=1, **settings):
+    return drawing.draw(sampler, sampler.params, CAPTIONS, _settings(**settings), seed, folder)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,12 @@ def test_a_picture_is_the_same_in_every_batch_and_differs_by_its_index_and_the_s
     np.testing.assert_array_equal(_draw(Counted(5), tmp_path / "b"), pictures)
     assert (pictures[0] != pictures[2]).any()
     assert (_draw(Counted(5), tmp_path / "c", seed=2) != pictures).any()
+
+
+def test_guidance_leads_away_from_the_negative_prompt(tmp_path):
+    pictures = _draw(Counted(5), tmp_path / "a")
+    assert (_draw(Counted(5), tmp_path / "b", negative_prompt="a blue deer") != pictures).any()
+    assert (_draw(Counted(5), tmp_path / "c", guidance=3.0) != pictures).any()
 
 
 def test_after_a_kill_only_what_is_missing_is_drawn(tmp_path):

@@ -9,6 +9,7 @@ from PIL import Image
 from dfjax.evals import bench as bench_lib
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
+from dfjax.evals.subject import Drawn
 from dfjax.evals.suite import Suite
 from dfjax.evals.text import minilm
 from dfjax.parallel import mesh as mesh_lib
@@ -154,6 +155,23 @@ def test_where_nothing_is_held_out_it_says_what_to_do(make):
         make(**{"data.validation_split": ""})
     suite = make(**{"data.validation_split": "", "eval.evaluators": ("distances",)})
     assert suite.ceiling() == []
+
+
+def test_lpips_compares_with_the_pictures_of_the_captions_drawn_for(make, params):
+    with pytest.raises(EvaluationError, match=r"torchvision's alexnet-.*\.pth and .*alex\.pth .* as --lpips=FILE,FILE"):
+        make(**{"eval.evaluators": ("lpips",)})
+    suite = make(**{"eval.evaluators": ("lpips",), "eval.lpips": "alexnet.pth,alex.pth"})
+    found = _values(suite.measure(params, 7, 0))
+    assert list(found) == ["lpips_distance", "lpips_distance_wrong", "lpips_ratio", "lpips_win"]
+    assert found["lpips_distance"] > 0
+    assert 0 <= found["lpips_win"] <= 1
+    # By hand: squared distances of the colours that stand in for the features.
+    subject = Drawn(suite.bench, suite._sampler, params, 7, suite.bench.folder / "again")
+    places, pictures = subject.heldout
+    real = suite.bench.require_heldout()
+    each = ((Means()(pictures) - Means()(real.pictures(places))) ** 2).sum(axis=1)
+    means = [np.mean([far for far, place in zip(each, places, strict=True) if place == one]) for one in set(places)]
+    assert found["lpips_distance"] == pytest.approx(np.mean(means), rel=1e-5)
 
 
 def test_clip_asks_for_its_weights(make):

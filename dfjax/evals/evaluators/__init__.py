@@ -7,7 +7,7 @@ held-out pictures too.
 
 from types import ModuleType
 
-from dfjax.evals.evaluators import alignment, clip, distances, heldout, memory, validation
+from dfjax.evals.evaluators import alignment, clip, distances, heldout, lpips, memory, validation
 
 EVALUATORS: dict[str, ModuleType] = {
     "validation": validation,
@@ -16,4 +16,5 @@ EVALUATORS: dict[str, ModuleType] = {
     "memory": memory,
     "heldout": heldout,
     "clip": clip,
+    "lpips": lpips,
 }

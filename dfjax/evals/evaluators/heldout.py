@@ -1,49 +1,62 @@
 """Held-out pairs: is what is drawn for a held-out caption nearer to its own real picture than to the others?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.figures import Figure
-from dfjax.evals.metrics import estimate
+from dfjax.evals.metrics import estimate, neighbours
+from dfjax.evals.metrics.inputs import unit
 from dfjax.evals.subject import Drawn
 
 HAS_CEILING = False
 
 
 def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
-    """A function from what was drawn to figures. Raises EvaluationError where nothing is held out.
+    """A function from what was drawn to the :func:`figures` ``heldout_...``.
 
-    Distances are Euclidean, of features that are scaled to length 1, and so between 0 and 2. Figures:
-    heldout_distance: to the real picture of the caption. heldout_distance_wrong: to those of other captions, the mean.
-    heldout_ratio: the first over the second; 1 is chance. heldout_win: the share of the wrong pictures that are farther
-    than the right one; 0.5 is chance. Standard errors are over captions, whose pictures are no independent draws.
+    Distances are Euclidean, of features that are scaled to length 1, and so between 0 and 2.
+
+    Raises:
+      EvaluationError: nothing is held out.
     """
-    real, captions = bench.heldout_features, bench.require_heldout().captions
+    real, captions = unit(bench.heldout_features), bench.require_heldout().captions
 
     def measure(subject: Drawn) -> Iterator[Figure]:
-        places, pictures, features = subject.heldout
-        right, wrong, win = by_caption(features, real, np.array(places), captions)
-        count = len(pictures)
-        yield Figure("heldout_distance", *_mean(right), count)
-        yield Figure("heldout_distance_wrong", *_mean(wrong), count)
-        yield Figure("heldout_ratio", *_ratio(right, wrong), count)
-        yield Figure("heldout_win", *_mean(win), count)
+        places, _ = subject.heldout
+        distance = np.sqrt(neighbours.squared_distances(unit(subject.heldout_features), real))
+        yield from figures("heldout", distance, np.array(places), captions)
 
     return measure
 
 
+def figures(name: str, distance: np.ndarray, places: np.ndarray, captions: Sequence[str]) -> Iterator[Figure]:
+    """What distances from drawn pictures to real ones say of the captions that they were drawn for.
+
+    NAME_distance: to the real picture of the caption. NAME_distance_wrong: to those of other captions, the mean.
+    NAME_ratio: the first over the second; 1 is chance. NAME_win: the share of the wrong pictures that are farther than
+    the right one; 0.5 is chance. Standard errors are over captions, whose pictures are no independent draws.
+
+    Args: as for :func:`by_caption`.
+    """
+    right, wrong, win = by_caption(distance, places, captions)
+    count = len(distance)
+    yield Figure(f"{name}_distance", *_mean(right), count)
+    yield Figure(f"{name}_distance_wrong", *_mean(wrong), count)
+    yield Figure(f"{name}_ratio", *_ratio(right, wrong), count)
+    yield Figure(f"{name}_win", *_mean(win), count)
+
+
 def by_caption(
-    drawn: np.ndarray, real: np.ndarray, places: np.ndarray, captions: tuple[str, ...]
+    distance: np.ndarray, places: np.ndarray, captions: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means over the pictures of each caption: distance to the right one, to the wrong ones, share of them farther.
 
     Args:
-      drawn: features [n, d]. real: features [m, d]. places: int [n], of each drawn picture the right real one.
+      distance: [n, m], of n drawn pictures to m real ones. places: int [n], of each drawn picture the right real one.
       captions: m; real pictures of the same caption are neither right nor wrong.
     """
-    distance = np.sqrt(np.maximum(2 - 2 * unit(drawn) @ unit(real).T, 0))
     names = np.array(captions)
     is_wrong = names[places][:, None] != names[None]
     to_right = distance[np.arange(len(places)), places]
@@ -56,12 +69,6 @@ def by_caption(
         return np.array([values[group].mean() for group in groups])
 
     return means(to_right), means(to_wrong), means(win)
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-    """Features [n, d] scaled to length 1, float64."""
-    values = features.astype(np.float64)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
 
 
 def _mean(values: np.ndarray) -> tuple[float, float | None]:

@@ -10,9 +10,9 @@ import numpy as np
 from dfjax.core import images
 from dfjax.evals import sheets
 from dfjax.evals.bench import Bench, Model
-from dfjax.evals.evaluators.heldout import unit
 from dfjax.evals.figures import Figure
 from dfjax.evals.metrics import estimate, neighbours
+from dfjax.evals.metrics.inputs import unit
 from dfjax.evals.subject import Drawn, Subject
 
 HAS_CEILING = True

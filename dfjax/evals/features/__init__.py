@@ -99,9 +99,9 @@ def make(
         meant = f"did you mean {near[0]!r}? " if near else ""
         raise DfjaxError(f"there are no features {name!r}; {meant}There are {', '.join(NAMES)}")
     network = _NETWORKS[name]
-    files = _files(name, network, weights)
+    given = _files(name, network, weights)
     arrays: dict[str, np.ndarray] = {}
-    for file in files:
+    for file in given:
         more = weights_lib.load(name, file)
         if twice := sorted(set(arrays) & set(more)):
             raise WeightsError(f"{twice[0]!r} is in {file} and in a file before it; give each part of {name} once")
@@ -113,11 +113,16 @@ def make(
         if network.size not in (None, made.size):
             raise WeightsError(f"they give {made.size} features a picture, not {network.size}")
     except WeightsError as error:
-        said = " and ".join(map(str, files))
+        said = " and ".join(map(str, given))
         raise WeightsError(
             f"the weights in {said} are not those of {name}: {error}. Wanted: {network.files}"
         ) from error
     return made
+
+
+def files(name: str) -> str:
+    """What weights the features of this name need, for a sentence."""
+    return _NETWORKS[name].files
 
 
 def _files(name: str, network: _Network, weights: str | Path | Sequence[str | Path] | None) -> list[Path]:

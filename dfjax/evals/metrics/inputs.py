@@ -39,6 +39,13 @@ def check_matrix(what: str, matrix: Float[np.ndarray, "rows columns"]) -> None:
         )
 
 
+def unit(features: Float[np.ndarray, "n width"]) -> Float[np.ndarray, "n width"]:
+    """Rows scaled to length 1, float64. What has no length has no likeness to anything: it stays 0."""
+    wide = features.astype(np.float64)
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.where(length > 0, length, 1)
+
+
 def check_pair(real: Features, drawn: Features, at_least: int) -> None:
     """Both sets by ``check``, and of one length."""
     check("real", real, at_least)

@@ -23,6 +23,7 @@ from dfjax.evals.features import weights as weights_lib
 from dfjax.evals.features.extractor import Extractor, Preprocessing
 from dfjax.evals.features.weights import WeightsError
 from dfjax.evals.figures import Figure
+from dfjax.evals.metrics import inputs
 from dfjax.evals.text import encoder
 from dfjax.evals.text.encoder import Encoder, Ids, Lengths
 
@@ -118,7 +119,7 @@ class Clip:
             raise ValueError(
                 f"a CLIP score is of as many captions as pictures, not {len(captions)} and {len(pictures)}"
             )
-        images, texts = (_of_length_one(x) for x in (self.image_features(pictures), self.text_features(captions)))
+        images, texts = (inputs.unit(x) for x in (self.image_features(pictures), self.text_features(captions)))
         scores = np.maximum(100 * np.sum(images * texts, axis=1), 0)
         stderr = float(np.std(scores, ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else None
         return Figure("clip_score", float(np.mean(scores)), stderr, len(scores))
@@ -208,8 +209,3 @@ def _tower(path: Path, part: str) -> Tower:
 def _floats(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Without the numbers of places, which some files have beside the weights."""
     return {name: value for name, value in params.items() if value.dtype.kind == "f"}
-
-
-def _of_length_one(x: Float[np.ndarray, "n size"]) -> Float[np.ndarray, "n size"]:
-    wide = x.astype(np.float64)
-    return wide / np.linalg.norm(wide, axis=1, keepdims=True)

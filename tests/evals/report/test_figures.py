@@ -55,15 +55,25 @@ def test_real_pictures_need_no_step_and_are_no_checkpoint(tmp_path):
     [
         (
             "lower",
-            [KID, "frechet_inception", "validation/loss", "validation_loss_t=0.06", "caption_rank", "near_copies"],
+            [KID, "frechet_inception", "validation/loss", "validation_loss_t=0.06", "caption_rank"],
         ),
-        ("lower", ["heldout_distance", "heldout_ratio", "lpips"]),
+        ("lower", ["heldout_distance", "heldout_ratio", "lpips_distance", "lpips_ratio"]),
         (
             "higher",
             ["precision_x", "recall_x", "density_x", "coverage_x", "caption_rank1", "caption_top5", "clip_score"],
         ),
-        ("higher", ["heldout_win", "recall_at_5", "train/images_per_second"]),
-        (None, ["nearest_training_distance", "heldout_distance_wrong", "train/grad_norm", "anything"]),
+        ("higher", ["heldout_win", "lpips_win", "recall_at_5", "train/images_per_second"]),
+        (
+            None,
+            [
+                "nearest_training_distance",
+                "near_copies",
+                "lpips_distance_wrong",
+                "heldout_distance_wrong",
+                "train/grad_norm",
+                "anything",
+            ],
+        ),
     ],
 )
 def test_a_name_says_which_way_is_better(way, names):

@@ -1,0 +1,43 @@
+"""LPIPS, with the user's own weights: is what is drawn for a held-out caption perceptually near its real picture?"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from dfjax.evals import features
+from dfjax.evals.bench import Bench, Model
+from dfjax.evals.errors import EvaluationError
+from dfjax.evals.evaluators import heldout
+from dfjax.evals.figures import Figure
+from dfjax.evals.metrics import neighbours
+from dfjax.evals.subject import Drawn
+
+HAS_CEILING = False
+
+# Of the networks that LPIPS is made with, the one that its authors recommend for measuring.
+NETWORK = "lpips_alexnet"
+
+
+def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
+    """A function from what was drawn to the figures ``lpips_...`` of :func:`heldout.figures`.
+
+    Raises:
+      EvaluationError: no weights are named, or nothing is held out. WeightsError: they are not those of LPIPS.
+    """
+    real = bench.require_heldout()
+    if not bench.config.eval.lpips:
+        raise EvaluationError(
+            f"the evaluator lpips needs weights, which no package has: give {features.files(NETWORK)}, as "
+            "--lpips=FILE,FILE (in training --config.eval.lpips)"
+        )
+    extractor = features.make(NETWORK, bench.mesh, bench.config.eval.lpips, bench.config.eval.batch_size)
+
+    def measure(subject: Drawn) -> Iterator[Figure]:
+        places, pictures = subject.heldout
+        # A picture has tens of thousands of these features, so only those of the pictures drawn for are made.
+        used, right = np.unique(places, return_inverse=True)
+        compared = extractor(real.pictures([int(place) for place in used]))
+        distance = neighbours.squared_distances(*(x.astype(np.float64) for x in (extractor(pictures), compared)))
+        yield from heldout.figures("lpips", distance, right, [real.captions[place] for place in used])
+
+    return measure
