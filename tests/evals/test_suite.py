@@ -158,7 +158,7 @@ def test_where_nothing_is_held_out_it_says_what_to_do(make):
 
 
 def test_lpips_compares_with_the_pictures_of_the_captions_drawn_for(make, params):
-    with pytest.raises(EvaluationError, match=r"torchvision's alexnet-.*\.pth and .*alex\.pth .* as --lpips=FILE,FILE"):
+    with pytest.raises(EvaluationError, match=r"torchvision's alexnet-.*\.pth and .*alex\.pth.* as --lpips=FILE,FILE"):
         make(**{"eval.evaluators": ("lpips",)})
     suite = make(**{"eval.evaluators": ("lpips",), "eval.lpips": "alexnet.pth,alex.pth"})
     found = _values(suite.measure(params, 7, 0))
