@@ -27,5 +27,6 @@ def get_config():
     config.train.batch_size = 32
     config.train.num_steps = 5000
     config.train.checkpoint_every_steps = 500
+    config.train.keep_last = 10
     config.train.sample_every_steps = 2000
     return config
