@@ -1,6 +1,7 @@
 """Evaluate a run's checkpoints as a user does: afterwards, beside the training, and killed again and again."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -45,6 +46,17 @@ def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tm
     again = _evaluate(copy, "--num_images=12")
     assert (again.returncode, again.stdout) == (0, "")
     assert _lines(copy) == lines
+    # Other batches on eight devices.
+    shutil.rmtree(copy / "eval")
+    monkeypatch.setenv("XLA_FLAGS", f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8")
+    spread = _evaluate(copy, "--num_images=12", "--batch_size=7", "--step=latest")
+    assert spread.returncode == 0, spread.stderr[-3000:]
+    wanted = {(line["split"], line["name"]): line for line in lines if line["step"] in (0, 6)}
+    found = {(line["split"], line["name"]): line for line in _lines(copy)}
+    assert found.keys() == wanted.keys()
+    for key, line in found.items():
+        assert line["value"] == pytest.approx(wanted[key]["value"], rel=1e-4, abs=1e-5), key
+        assert line["stderr"] == pytest.approx(wanted[key]["stderr"], rel=1e-3, abs=1e-5), key
 
 
 @pytest.mark.parametrize(
