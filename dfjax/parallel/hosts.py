@@ -224,6 +224,9 @@ def _initialize(failed: str, limits: config_lib.Hosts, watch: Watch | None, **op
             shutdown_timeout_seconds=later,
         )
     except Exception as error:
+        if watch:
+            # Process 0 may have been told to end, and cut the connection.
+            watch.hear_others()
         raise HostError(f"{failed} ({type(error).__name__}: {error})") from error
     finally:
         leave.cancel()

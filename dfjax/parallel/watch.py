@@ -141,6 +141,10 @@ class Watch:
         names = ", ".join(str(peer.rank) for peer in self._peers if not peer.has_moved)
         return f"; no sign of life from process {names}" if names else ""
 
+    def hear_others(self) -> None:
+        """Wait as long as it takes to read what others have ended with: then this process ends with that, not here."""
+        self._over.wait(3 * self._seconds)
+
     def _clear_away(self) -> None:
         """Leave no folder behind of a run that nobody else came to; what others put there stays."""
         if any(peer.has_moved for peer in self._peers) or self._heart.is_displaced():

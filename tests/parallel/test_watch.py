@@ -7,11 +7,12 @@ import os
 import threading
 import time
 
+import jax
 import pytest
 
 from dfjax import config
 from dfjax.core.errors import Preempted
-from dfjax.parallel import heartbeats
+from dfjax.parallel import heartbeats, hosts
 from dfjax.parallel.watch import LiveError, Watch
 
 LIMITS = config.Hosts(start_seconds=5, lost_seconds=1, step_seconds=60, phase_seconds=60)
@@ -60,8 +61,9 @@ def test_one_that_falls_silent_is_named_with_its_place(tmp_path):
 
 
 def test_one_that_ends_in_an_error_ends_the_others_with_its_words_and_status(tmp_path):
-    with Told(tmp_path, LIMITS, 0, 2) as watch, peer(tmp_path) as other:
-        time.sleep(0.5)
+    with Told(tmp_path, LIMITS, 0, 2) as watch:
+        with peer(tmp_path) as other:
+            time.sleep(0.5)
         other.beat(2, "the disk is full")
         words, status = watch.ends()
     assert status == 2
@@ -90,6 +92,19 @@ def test_one_that_ended_while_this_one_was_still_loading_its_libraries_has_told_
         words, status = watch.ends()
     assert status == 42
     assert "SIGTERM" in words
+
+
+def test_who_cannot_join_since_another_was_told_to_end_ends_as_that_one_does(tmp_path, monkeypatch):
+    def refuse(**_):
+        heartbeats.Heart(tmp_path, 1).beat(42, "SIGTERM")
+        raise RuntimeError("connection reset by peer")
+
+    monkeypatch.setattr(jax.distributed, "initialize", refuse)
+    with Told(tmp_path, LIMITS, 0, 2) as watch:
+        with pytest.raises(hosts.HostError):
+            hosts.start("127.0.0.1:1", 2, 0, limits=LIMITS, watch=watch)
+        assert watch.left[1] == 42
+        assert "SIGTERM" in watch.left[0]
 
 
 def test_one_that_stopped_right_after_its_first_sign_is_not_waited_for_as_if_it_never_came(tmp_path):
