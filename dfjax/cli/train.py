@@ -108,7 +108,11 @@ def _evaluate_hook(run):
     suite.ceiling()
 
     def call(state, step: int):
-        suite.measure(state.ema, step, int(state.attempt))
+        try:
+            suite.measure(state.ema, step, int(state.attempt))
+        except DfjaxError as error:
+            # A run is worth more than its figures. All processes have the same pictures, and so the same error.
+            _log.error("step %d is not evaluated: %s", step, error)
         return {}, {}
 
     return Hook(every, call)

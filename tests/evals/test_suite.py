@@ -157,6 +157,13 @@ def test_where_nothing_is_held_out_it_says_what_to_do(make):
     assert suite.ceiling() == []
 
 
+def test_of_few_pictures_only_what_can_be_told_is_told(make, params):
+    found = _values(make(**{"eval.num_images": 10, "eval.evaluators": ("distances",)}).measure(params, 7, 0))
+    assert list(found) == ["kid_means"]
+    with pytest.raises(EvaluationError, match=r"needs at least 4 pictures, and eval.num_images gives 3: choose more"):
+        make(**{"eval.num_images": 3, "eval.evaluators": ("distances",)})
+
+
 def test_lpips_compares_with_the_pictures_of_the_captions_drawn_for(make, params):
     with pytest.raises(EvaluationError, match=r"torchvision's alexnet-.*\.pth and .*alex\.pth.* as --lpips=FILE,FILE"):
         make(**{"eval.evaluators": ("lpips",)})

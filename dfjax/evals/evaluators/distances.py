@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from dfjax.evals.bench import Bench, Model
+from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure
 from dfjax.evals.metrics import frechet, kid, manifold
 from dfjax.evals.reference import Features
@@ -23,16 +24,28 @@ _PARTS = 10
 def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     """A function from pictures to kid_F, frechet_F, precision_F, recall_F, density_F and coverage_F, F the features.
 
-    The Fréchet distance is left out, with a line in the log, where there are fewer than twice as many pictures as
-    features. Where it is named FID elsewhere, the features are those of Inception-v3, and the real pictures all there
-    are.
+    What needs more pictures than there are is left out, with a line in the log: the Fréchet distance wants twice as
+    many pictures as features. Where it is named FID elsewhere, the features are those of Inception-v3, and the real
+    pictures all there are.
+
+    Raises:
+      EvaluationError: there are so few real pictures, or so few are to be drawn, that nothing could be said.
     """
     real, on = bench.real_features, bench.extractor.name
+    for key, count in (("eval.num_images", bench.config.eval.num_images), (f"the split {bench.split!r}", len(real))):
+        if count < kid.AT_LEAST:
+            raise EvaluationError(
+                f"the evaluator distances needs at least {kid.AT_LEAST} pictures, and {key} gives {count}: choose "
+                "more, or --evaluators without it"
+            )
     parts = _moments(real) if _is_enough(real) else []
 
     def measure(subject: Subject) -> Iterator[Figure]:
         drawn = subject.features
-        count = len(drawn)
+        count, fewest = len(drawn), min(len(drawn), len(real))
+        if fewest < kid.AT_LEAST:
+            _log.info("distances are left out: they need %d pictures in each set, and here are %d", kid.AT_LEAST, count)
+            return
         distance = kid.kid(real, drawn)
         yield Figure(f"kid_{on}", distance.value, distance.stderr, count)
         if parts and _is_enough(drawn):
@@ -48,6 +61,15 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
                 len(real),
                 count,
             )
+        if fewest < manifold.at_least():
+            _log.info(
+                "precision, recall, density and coverage are left out: they need %d pictures in each set, and there "
+                "are %d real and %d drawn ones",
+                manifold.at_least(),
+                len(real),
+                count,
+            )
+            return
         found = manifold.manifold(real, drawn)
         for field in dataclasses.fields(found):
             figure = getattr(found, field.name)

@@ -18,7 +18,7 @@ from dfjax.evals.metrics.estimate import Estimate
 from dfjax.evals.metrics.inputs import Features
 
 # The variance of pairs is estimated without bias from four pictures up.
-_AT_LEAST = 4
+AT_LEAST = 4
 # Pictures a side of a block of the kernel's matrix: 32 MiB.
 _SIDE = 2048
 
@@ -43,7 +43,7 @@ def kid(real: Features, drawn: Features) -> Estimate:
     Raises:
       ValueError: wrong shapes or types. DfjaxError: too few pictures, or features that are not finite.
     """
-    inputs.check_pair(real, drawn, _AT_LEAST)
+    inputs.check_pair(real, drawn, AT_LEAST)
     pairs = _Pairs.of(real, drawn)
     single, double = _variance(pairs)
     return Estimate(_discrepancy(pairs), math.sqrt(max(single, 0.0) + max(double, 0.0)))

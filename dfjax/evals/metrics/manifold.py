@@ -59,7 +59,7 @@ def manifold(real: Features, drawn: Features, k: int = 5, *, splits: int = 10) -
     """
     if k < 1 or splits < 0:
         raise ValueError(f"k must be at least 1 and splits at least 0, not {k} and {splits}")
-    inputs.check_pair(real, drawn, (k + 1) * (2 if splits else 1))
+    inputs.check_pair(real, drawn, at_least(k) if splits else k + 1)
     # Distances come from inner products, which are best near the origin.
     centre = real.mean(axis=0, dtype=np.float64)
     real, drawn = real - centre, drawn - centre
@@ -73,6 +73,11 @@ def manifold(real: Features, drawn: Features, k: int = 5, *, splits: int = 10) -
         (real_a, real_b), (drawn_a, drawn_b) = _halves(real, rng), _halves(drawn, rng)
         squares += np.square(_figures(real_a, drawn_a, k) - _figures(real_b, drawn_b, k)) / 4
     return Manifold(*map(Estimate, values.tolist(), np.sqrt(squares / splits).tolist()))
+
+
+def at_least(k: int = 5) -> int:
+    """How many pictures each set must have for figures with errors: halves in which all have ``k`` neighbours."""
+    return 2 * (k + 1)
 
 
 def _figures(real: Features, drawn: Features, k: int) -> Float[np.ndarray, "4"]:
