@@ -87,32 +87,11 @@ def _sample_hook(run):
 
 
 def _evaluate_hook(run):
-    """The evaluators of the config's eval section, on the mesh that trains, to TensorBoard and RUN/eval."""
+    """The evaluators of the config's eval section; nothing where they are not wanted inside training."""
     from dfjax.train.hooks import Hook
 
-    every, guide = run.config.eval.every_steps, run.config.sample.guide
-    if not every or run.source is None:
+    if not run.config.eval.every_steps or run.source is None:
         return Hook(0, lambda state, step: ({}, {}))
-    import jax
-    from clu import metric_writers
+    from dfjax.evals import training
 
-    from dfjax.evals.bench import Bench, Model
-    from dfjax.evals.suite import Suite
-    from dfjax.sample import restore
-
-    bench = Bench(run.config, run.mesh, run.room.path / "eval")
-    model = Model(run.denoiser, run.tokenizer, restore.load(guide, run.mesh) if guide else None)
-    suite = Suite(
-        bench, model, metric_writers.create_default_writer(bench.folder, just_logging=jax.process_index() > 0)
-    )
-    suite.ceiling()
-
-    def call(state, step: int):
-        try:
-            suite.measure(state.ema, step, int(state.attempt))
-        except DfjaxError as error:
-            # A run is worth more than its figures. All processes have the same pictures, and so the same error.
-            _log.error("step %d is not evaluated: %s", step, error)
-        return {}, {}
-
-    return Hook(every, call)
+    return training.hook(run)

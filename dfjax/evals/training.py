@@ -1,0 +1,40 @@
+"""Evaluation inside training: the evaluators of the config's eval section, on the mesh that trains."""
+
+import logging
+
+import jax
+from clu import metric_writers
+
+from dfjax.core.errors import DfjaxError
+from dfjax.evals.bench import Bench, Model
+from dfjax.evals.suite import Suite
+from dfjax.sample import restore
+from dfjax.train.hooks import Hook
+from dfjax.train.run import Run
+
+_log = logging.getLogger(__name__)
+
+
+def hook(run: Run) -> Hook:
+    """What is called every ``eval.every_steps`` steps; writes to TensorBoard and RUN/eval.
+
+    Raises:
+      DfjaxError: what an evaluator needs is missing. Later errors are logged: a run is worth more than its figures.
+    """
+    guide = run.config.sample.guide
+    bench = Bench(run.config, run.mesh, run.room.path / "eval")
+    model = Model(run.denoiser, run.tokenizer, restore.load(guide, run.mesh) if guide else None)
+    suite = Suite(
+        bench, model, metric_writers.create_default_writer(bench.folder, just_logging=jax.process_index() > 0)
+    )
+    suite.ceiling()
+
+    def call(state, step: int):
+        try:
+            suite.measure(state.ema, step, int(state.attempt))
+        except DfjaxError as error:
+            # All processes have the same pictures, and so the same error.
+            _log.error("step %d is not evaluated: %s", step, error)
+        return {}, {}
+
+    return Hook(run.config.eval.every_steps, call)
