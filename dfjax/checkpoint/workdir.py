@@ -82,6 +82,13 @@ class Workdir:
         folder = self.checkpoints / f"step_{step}"
         return [name for name in (*ITEMS, "_CHECKPOINT_METADATA") if not (folder / name).exists()]
 
+    def made(self, step: int) -> int:
+        """When the checkpoint of ``step`` was made, in nanoseconds of its storage's clock; 0 where there is none."""
+        try:
+            return (self.checkpoints / f"step_{step}").stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def _is_ours(self) -> bool:
         """Whether a run of dfjax made this folder: it has a checkpoint, a config of ours, or nothing but the start."""
         if self.steps():

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from dfjax import config as config_lib
 from dfjax.checkpoint.lock import Lock
@@ -33,16 +33,17 @@ def steps(
     """
     if wish not in (ALL, LATEST) and not wish.isdigit():
         raise EvaluationError(f"--step is all, latest or the number of a step, not {wish!r}")
-    seen: set[int] = set()
+    # By step and checkpoint: a run that goes back makes other ones of the same steps.
+    seen: dict[int, int] = {}
     told = None
     while True:
         # Before the checkpoints are looked at: a run that has ended by then has made its last one.
         total, is_live = _total(room), _is_live(room)
         there = [step for step in room.steps() if not room.incomplete(step)]
         wanted = _wanted(there, wish)
-        new = [step for step in wanted if step not in seen]
-        for step in new:
-            seen.add(step)
+        new = {step: made for step in wanted if seen.get(step) != (made := room.made(step))}
+        for step, made in new.items():
+            seen[step] = made
             if not is_done(step):
                 yield step
                 if watch:
@@ -68,7 +69,7 @@ def _wanted(there: list[int], wish: str) -> list[int]:
     return there[-1:] if wish == LATEST else [step for step in there if step == int(wish)]
 
 
-def _is_over(there: list[int], wish: str, total: int | None, seen: set[int]) -> bool:
+def _is_over(there: list[int], wish: str, total: int | None, seen: Collection[int]) -> bool:
     """Whether no checkpoint that is wished for can come any more."""
     if wish.isdigit() and (int(wish) in seen or (there and there[-1] > int(wish))):
         return True

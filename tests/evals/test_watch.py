@@ -51,6 +51,15 @@ def test_a_watch_goes_on_to_the_last_step_of_the_run(tmp_path):
     assert run.slept == 3
 
 
+def test_a_step_that_is_taken_again_after_going_back_is_evaluated_again(tmp_path):
+    def go_back(run):
+        run.delete(2)
+        run.add(2)
+
+    run = Run(tmp_path, [1, 2], later=[go_back, lambda r: (r.add(3), r.add(4))])
+    assert run.steps() == [1, 2, 2, 3, 4]
+
+
 def test_a_finished_run_is_not_waited_for(tmp_path):
     assert Run(tmp_path, [2, 4]).steps() == [2, 4]
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ REAL = "real"
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A figure at a checkpoint; None for what nobody said."""
+    """A figure at a checkpoint; None for what nobody said. ``attempt``: how often the run had gone back before it."""
 
     step: int
     value: float
     stderr: float | None = None
     num_images: int | None = None
+    attempt: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Measured:
 
 
 def read(path: Path) -> Measured:
-    """All figures of a file. Of two of one name, split and step the later wins.
+    """All figures of a file. Of two of one name, split and step the later wins, and where the run went back to an
+    earlier step, those of later steps from before that are dropped.
 
     Figures that were measured with other settings do not belong on one curve: of each name and split those of the
     settings with the most checkpoints count, or of the later ones of two.
@@ -56,9 +59,18 @@ def read(path: Path) -> Measured:
     points, left_out = {}, 0
     for key, ways in by_settings.items():
         chosen = max(reversed(ways.values()), key=len)
-        points[key] = [chosen[step] for step in sorted(chosen)]
+        points[key] = list(_of_what_came_of_it([chosen[step] for step in sorted(chosen)]))
         left_out += sum(len(way) for way in ways.values()) - len(chosen)
     return Measured(points, real, left_out)
+
+
+def _of_what_came_of_it(points: Sequence[Point]) -> Iterator[Point]:
+    """Without those that a run left behind when it went back: of earlier attempts, past a step of a later one."""
+    newest = 0
+    for point in points:
+        newest = max(newest, point.attempt)
+        if point.attempt == newest:
+            yield point
 
 
 def _point(line: dict[str, Any]) -> Point | None:
@@ -69,4 +81,5 @@ def _point(line: dict[str, Any]) -> Point | None:
     if value is None or step is None:
         return None
     stderr, count = lines.number(line.get("stderr")), lines.step(line.get("num_images"))
-    return Point(step, value, stderr if stderr is not None and 0 <= stderr < float("inf") else None, count)
+    attempt = lines.step(line.get("attempt")) or 0
+    return Point(step, value, stderr if stderr is not None and 0 <= stderr < float("inf") else None, count, attempt)

@@ -32,6 +32,13 @@ def test_of_two_figures_of_a_checkpoint_the_later_counts(tmp_path):
     assert found.left_out == 0
 
 
+def test_what_a_run_left_behind_when_it_went_back_is_not_on_its_curve(tmp_path):
+    before = [figure(step, "a", 9.0, attempt=0) for step in (10, 20, 25, 30)]
+    again = [figure(step, "a", 1.0, attempt=1) for step in (20, 40)]
+    found = _measured(tmp_path, before + again)
+    assert [(point.step, point.value) for point in found.points["a", "train"]] == [(10, 9.0), (20, 1.0), (40, 1.0)]
+
+
 def test_figures_of_other_settings_are_not_on_one_curve(tmp_path):
     old = [figure(step, "a", 1.0, settings="old") for step in (10, 20, 30)]
     new = [figure(step, "a", 2.0, settings="new") for step in (10, 20)]
