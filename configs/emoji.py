@@ -4,8 +4,8 @@
     dfjax train --config=configs/emoji.py --workdir=runs/demo
     python benchmarks/demo.py --workdir=runs/demo
 
-Hardware: two CPU cores, 19 minutes at 140 images/s. Result: concept_rank1 1.00, style_rank1 1.00, unseen_colour 0.96,
-unseen_object 0.69 (benchmarks/demo.py says what they are).
+Hardware: two CPU cores, 16 minutes at 163 images/s. Result: concept_rank1 1.00, style_rank1 1.00, unseen_colour 0.92,
+unseen_object 0.70 (benchmarks/demo.py says what they are).
 """
 
 from dfjax import config as config_lib
