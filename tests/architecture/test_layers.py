@@ -82,8 +82,8 @@ def test_the_sampler_imports_neither_tensorflow_nor_the_data_pipeline():
 
 def test_there_are_not_too_many_config_keys_and_each_has_its_type_and_meaning():
     # 60 carry the trainer, 20 the choices of docs/diffusion.md, 10 those of docs/scaling.md, 12 those of
-    # docs/faults.md, docs/checkpoints.md, docs/data.md and docs/health.md, 9 those of docs/evaluation.md.
-    assert len(config.FIELDS) <= 111
+    # docs/faults.md, docs/checkpoints.md, docs/data.md and docs/health.md, 10 those of docs/evaluation.md.
+    assert len(config.FIELDS) <= 112
     listed = config.describe()
     for key, field in config.FIELDS.items():
         assert field.metadata["doc"]
