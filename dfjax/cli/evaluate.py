@@ -45,6 +45,7 @@ def main(rest: list[str]) -> None:
     from dfjax.checkpoint.lock import Lock
     from dfjax.checkpoint.workdir import Workdir
     from dfjax.evals import watch
+    from dfjax.evals.errors import EvaluationError
 
     room = Workdir(Path(_WORKDIR.value))
     if not _WATCH.value:
@@ -71,6 +72,8 @@ def main(rest: list[str]) -> None:
                 stack.callback(lock.leave)
                 evaluation = _Evaluation(room, folder)
             evaluation.take(step)
+        if evaluation is not None and evaluation.unread:
+            raise EvaluationError(f"not evaluated, as said above: step {', '.join(map(str, evaluation.unread))}")
 
 
 class _Evaluation:
@@ -82,6 +85,7 @@ class _Evaluation:
         self._room, self._folder = room, folder
         self._mesh = mesh_lib.make(config_lib.Mesh())
         self._suite: Suite | None = None
+        self.unread: list[int] = []
 
     def is_done(self, step: int) -> bool:
         """Whether nothing is missing of a step, as far as can be told without reading its weights."""
@@ -98,13 +102,19 @@ class _Evaluation:
     def take(self, step: int) -> None:
         """Evaluate a step, or say why it is left out: it may have been deleted while it was read."""
         from dfjax.checkpoint.store import CheckpointError
+        from dfjax.evals import watch
         from dfjax.sample import restore
 
         try:
             trained = restore.load(self._room.path, self._mesh, step)
         except CheckpointError as error:
             if step in self._room.steps():
-                raise
+                if _STEP.value != watch.ALL:
+                    raise
+                # The others are as good as before.
+                _log.error("step %d is passed over: %s", step, error)
+                self.unread.append(step)
+                return
             _log.warning(
                 "step %d is passed over: it was deleted before it was read (%s). train.keep_last and "
                 "train.keep_every_steps keep more",

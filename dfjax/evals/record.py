@@ -26,7 +26,8 @@ class Record:
     def lines(self) -> list[dict[str, Any]]:
         """All that was said, in order. What is no line of ours is passed over."""
         found = []
-        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else ():
+        text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
+        for line in text.splitlines():
             try:
                 said = json.loads(line)
                 if {"step", "name", "value", "evaluator", "settings", "split"} <= said.keys():

@@ -10,6 +10,7 @@ from clu import metric_writers
 
 from dfjax.evals import drawing, sheets
 from dfjax.evals.bench import Bench, Model
+from dfjax.evals.errors import EvaluationError
 from dfjax.evals.evaluators import EVALUATORS
 from dfjax.evals.record import Record
 from dfjax.evals.subject import Ceiling, Drawn, Subject
@@ -39,6 +40,8 @@ class Suite:
         self.bench, self._writer = bench, writer
         self.record = Record(bench.folder / "metrics.jsonl")
         self._wanted = bench.config.eval.evaluators
+        if not self._wanted:
+            raise EvaluationError(f"eval.evaluators names none: choose some of {', '.join(EVALUATORS)}")
         self._measures = {name: EVALUATORS[name].make(bench, model) for name in self._wanted}
         self._sampler = generate.Sampler(
             model.denoiser,

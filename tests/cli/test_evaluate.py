@@ -81,6 +81,16 @@ def test_wrong_use_is_answered_in_a_line_and_nothing_is_drawn(trained, flags, wo
     assert "Traceback" not in done.stderr
 
 
+def test_a_damaged_checkpoint_is_no_reason_to_leave_the_others(copy):
+    shutil.copytree(copy / "checkpoints" / "step_6", copy / "checkpoints" / "step_5")
+    (copy / "checkpoints" / "step_5" / "ema" / "_sharding").write_text("{}")
+    done = _evaluate(copy, *QUICK)
+    assert done.returncode == 1
+    assert "step 5 is passed over: the checkpoint" in done.stderr
+    assert done.stderr.strip().endswith("not evaluated, as said above: step 5")
+    assert {line["step"] for line in _lines(copy)} == {6}
+
+
 def test_a_folder_that_is_no_run_is_refused_and_left_as_it_is(tmp_path):
     done = _evaluate(tmp_path / "missing", *QUICK)
     assert done.returncode == 1

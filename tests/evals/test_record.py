@@ -54,7 +54,7 @@ def test_only_the_very_same_is_there_already(record, other):
 def test_what_is_no_line_of_ours_is_passed_over_and_kept_out(record, tmp_path):
     record.add(1, "distances", "train", "abc", 0, FIGURES)
     path = tmp_path / "eval" / "metrics.jsonl"
-    path.write_text(path.read_text() + '[1]\n{"step": 2}\nnothing\n{"step": 3, "na')
+    path.write_bytes(path.read_bytes() + b'[1]\n{"step": 2}\nnothing \xff\n{"step": 3, "na')
     assert [line["step"] for line in record.lines()] == [1, 1]
     record.add(4, "distances", "train", "abc", 0, FIGURES)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 1, 4, 4]

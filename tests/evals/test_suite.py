@@ -164,6 +164,11 @@ def test_of_few_pictures_only_what_can_be_told_is_told(make, params):
         make(**{"eval.num_images": 3, "eval.evaluators": ("distances",)})
 
 
+def test_no_evaluators_are_wrong_use(make):
+    with pytest.raises(EvaluationError, match=r"eval.evaluators names none: choose some of validation, distances"):
+        make(**{"eval.evaluators": ()})
+
+
 def test_lpips_compares_with_the_pictures_of_the_captions_drawn_for(make, params):
     with pytest.raises(EvaluationError, match=r"torchvision's alexnet-.*\.pth and .*alex\.pth.* as --lpips=FILE,FILE"):
         make(**{"eval.evaluators": ("lpips",)})
