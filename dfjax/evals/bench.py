@@ -52,8 +52,9 @@ class Bench:
 
     @functools.cached_property
     def settings(self) -> str:
-        """A hash of all that figures depend on besides step, evaluator and split."""
+        """A hash of all that figures depend on besides step and evaluator; what is drawn is kept under it, too."""
         told: dict[str, Any] = {
+            "split": self.split,
             "sample": dataclasses.asdict(self.config.sample) | {"prompts": ()},
             "eval": {
                 name: getattr(self.config.eval, name)

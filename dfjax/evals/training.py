@@ -5,9 +5,11 @@ import logging
 import jax
 from clu import metric_writers
 
+from dfjax.checkpoint.lock import Lock
 from dfjax.core.errors import DfjaxError
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.suite import Suite
+from dfjax.parallel import hosts
 from dfjax.sample import restore
 from dfjax.train.hooks import Hook
 from dfjax.train.run import Run
@@ -27,14 +29,30 @@ def hook(run: Run) -> Hook:
     suite = Suite(
         bench, model, metric_writers.create_default_writer(bench.folder, just_logging=jax.process_index() > 0)
     )
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    lock = Lock(bench.folder)
     suite.ceiling()
 
     def call(state, step: int):
+        if not _is_ours(lock):
+            _log.warning("step %d is not evaluated here: another process evaluates this run", step)
+            return {}, {}
         try:
             suite.measure(state.ema, step, int(state.attempt))
         except DfjaxError as error:
             # All processes have the same pictures, and so the same error.
             _log.error("step %d is not evaluated: %s", step, error)
+        except Exception:
+            _log.exception("step %d is not evaluated", step)
+        finally:
+            if jax.process_index() == 0:
+                lock.leave()
         return {}, {}
 
     return Hook(run.config.eval.every_steps, call)
+
+
+def _is_ours(lock: Lock) -> bool:
+    """Whether the first process could take the lock that `dfjax evaluate` takes; the same answer in all."""
+    is_taken = jax.process_index() == 0 and lock.take()
+    return hosts.from_first(b"ours" if is_taken else b"") == b"ours"

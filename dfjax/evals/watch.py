@@ -31,7 +31,7 @@ def steps(
     Raises:
       EvaluationError: the wished step is not there, and ``watch`` does not say to wait for it.
     """
-    if wish not in (ALL, LATEST) and not wish.isdigit():
+    if wish not in (ALL, LATEST) and not (wish.isascii() and wish.isdigit()):
         raise EvaluationError(f"--step is all, latest or the number of a step, not {wish!r}")
     # By step and checkpoint: a run that goes back makes other ones of the same steps.
     seen: dict[int, int] = {}

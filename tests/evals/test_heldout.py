@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dfjax.evals.evaluators.heldout import by_caption
+from dfjax.evals.errors import EvaluationError
+from dfjax.evals.evaluators.heldout import by_caption, require_wrong_ones
 from dfjax.evals.metrics.inputs import unit
 from dfjax.evals.metrics.neighbours import squared_distances
 
@@ -21,6 +22,17 @@ def test_what_is_like_its_own_picture_wins_against_all_others():
     np.testing.assert_allclose(right, 0, atol=1e-7)
     np.testing.assert_allclose(wrong, 2**0.5)
     np.testing.assert_allclose(win, 1)
+
+
+def test_one_caption_has_no_wrong_pictures():
+    require_wrong_ones(CAPTIONS, "heldout")
+    with pytest.raises(EvaluationError, match="two captions at least"):
+        require_wrong_ones(("apple", "apple"), "heldout")
+
+
+def test_records_of_one_caption_are_one_group():
+    right, _, _ = by_caption(_far(REAL[[0, 2, 1]]), np.array([0, 2, 1]), CAPTIONS)
+    assert len(right) == 2
 
 
 def test_what_tells_nothing_is_at_chance():

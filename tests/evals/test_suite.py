@@ -164,6 +164,13 @@ def test_of_few_pictures_only_what_can_be_told_is_told(make, params):
         make(**{"eval.num_images": 3, "eval.evaluators": ("distances",)})
 
 
+def test_what_is_drawn_for_one_split_is_not_taken_for_another_and_the_held_out_one_has_no_distance_to_itself(make):
+    ours, other = make(), make(split="test")
+    assert ours.bench.settings != other.bench.settings
+    assert {line["evaluator"] for line in other.ceiling()} == {"alignment", "memory"}
+    assert "distances" in {line["evaluator"] for line in ours.ceiling()}
+
+
 def test_no_evaluators_are_wrong_use(make):
     with pytest.raises(EvaluationError, match=r"eval.evaluators names none: choose some of validation, distances"):
         make(**{"eval.evaluators": ()})
@@ -182,7 +189,8 @@ def test_lpips_compares_with_the_pictures_of_the_captions_drawn_for(make, params
     places, pictures = subject.heldout
     real = suite.bench.require_heldout()
     each = ((Means()(pictures) - Means()(real.pictures(places))) ** 2).sum(axis=1)
-    means = [np.mean([far for far, place in zip(each, places, strict=True) if place == one]) for one in set(places)]
+    of = np.array([real.captions[place] for place in places])
+    means = [each[of == caption].mean() for caption in np.unique(of)]
     assert found["lpips_distance"] == pytest.approx(np.mean(means), rel=1e-5)
 
 

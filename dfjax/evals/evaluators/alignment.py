@@ -8,6 +8,7 @@ import numpy as np
 from dfjax.core import ownership
 from dfjax.evals import alignment
 from dfjax.evals.bench import Bench, Model
+from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure
 from dfjax.evals.metrics import retrieval
 from dfjax.evals.subject import Subject
@@ -24,8 +25,14 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     The probe is fitted on the real training pictures, and kept. Captions of the same words count as one.
 
     Raises:
-      WeightsError: the package of the text embedding is missing.
+      WeightsError: the package of the text embedding is missing. EvaluationError: there are too few pictures or
+        captions to choose from.
     """
+    if len(bench.train) < 3 or len(bench.wordings) < 2:
+        raise EvaluationError(
+            f"the evaluator alignment needs three training pictures and two captions, and there are {len(bench.train)} "
+            f"and {len(bench.wordings)}: choose --evaluators without it"
+        )
     encode, train, features = minilm.load(), bench.train, bench.train_features
     wanted = alignment.fingerprint(train.digest, bench.extractor.fingerprint, encode.fingerprint)
     probe = alignment.load_or_fit(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from dfjax.evals.bench import Bench, Model
+from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure
 from dfjax.evals.metrics import estimate, neighbours
 from dfjax.evals.metrics.inputs import unit
@@ -19,8 +20,9 @@ def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
     Distances are Euclidean, of features that are scaled to length 1, and so between 0 and 2.
 
     Raises:
-      EvaluationError: nothing is held out.
+      EvaluationError: nothing is held out, or only pictures of one caption.
     """
+    require_wrong_ones(bench.require_heldout().captions, "heldout")
     real, captions = unit(bench.heldout_features), bench.require_heldout().captions
 
     def measure(subject: Drawn) -> Iterator[Figure]:
@@ -29,6 +31,15 @@ def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
         yield from figures("heldout", distance, np.array(places), captions)
 
     return measure
+
+
+def require_wrong_ones(captions: Sequence[str], evaluator: str) -> None:
+    """Raises EvaluationError where all captions are one, so that no picture is a wrong one."""
+    if len(set(captions)) < 2:
+        raise EvaluationError(
+            f"the evaluator {evaluator} needs held-out pictures of two captions at least, and there is one: hold out "
+            "more, or choose --evaluators without it"
+        )
 
 
 def figures(name: str, distance: np.ndarray, places: np.ndarray, captions: Sequence[str]) -> Iterator[Figure]:
@@ -63,7 +74,8 @@ def by_caption(
     to_wrong = np.where(is_wrong, distance, 0).sum(axis=1) / np.maximum(is_wrong.sum(axis=1), 1)
     farther = (distance > to_right[:, None]) + 0.5 * (distance == to_right[:, None])
     win = np.where(is_wrong, farther, 0).sum(axis=1) / np.maximum(is_wrong.sum(axis=1), 1)
-    groups = [places == place for place in np.unique(places)]
+    drawn_for = names[places]
+    groups = [drawn_for == name for name in dict.fromkeys(drawn_for.tolist())]
 
     def means(values: np.ndarray) -> np.ndarray:
         return np.array([values[group].mean() for group in groups])

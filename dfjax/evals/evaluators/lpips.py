@@ -1,5 +1,6 @@
 """LPIPS, with the user's own weights: is what is drawn for a held-out caption perceptually near its real picture?"""
 
+import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,6 +12,8 @@ from dfjax.evals.evaluators import heldout
 from dfjax.evals.figures import Figure
 from dfjax.evals.metrics import neighbours
 from dfjax.evals.subject import Drawn
+
+_log = logging.getLogger(__name__)
 
 HAS_CEILING = False
 
@@ -30,12 +33,16 @@ def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
             f"the evaluator lpips needs weights, which no package has: give {features.files(NETWORK)}, as "
             "--lpips=FILE,FILE (in training --config.eval.lpips)"
         )
+    heldout.require_wrong_ones(real.captions, "lpips")
     extractor = features.make(NETWORK, bench.mesh, bench.config.eval.lpips, bench.config.eval.batch_size)
 
     def measure(subject: Drawn) -> Iterator[Figure]:
         places, pictures = subject.heldout
         # A picture has tens of thousands of these features, so only those of the pictures drawn for are made.
         used, right = np.unique(places, return_inverse=True)
+        if len({real.captions[place] for place in used}) < 2:
+            _log.info("lpips is left out: all that was drawn is of one caption")
+            return
         compared = extractor(real.pictures([int(place) for place in used]))
         distance = neighbours.squared_distances(*(x.astype(np.float64) for x in (extractor(pictures), compared)))
         yield from heldout.figures("lpips", distance, right, [real.captions[place] for place in used])

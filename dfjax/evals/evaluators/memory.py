@@ -10,6 +10,7 @@ import numpy as np
 from dfjax.core import images
 from dfjax.evals import sheets
 from dfjax.evals.bench import Bench, Model
+from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure
 from dfjax.evals.metrics import estimate, neighbours
 from dfjax.evals.metrics.inputs import unit
@@ -25,9 +26,17 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     """A function from pictures to figures, which also writes ``nearest/step_N.png`` and ``.json``: the nearest ones.
 
     Distances are Euclidean, of features scaled to length 1. Figures: nearest_training_distance, the mean.
-    near_copies: the share of pictures that are nearer to a training picture than all but 5% of training pictures are to
-    another one.
+    near_copies: the share of pictures that are as near to a training picture as the nearest 5% of training pictures are
+    to another one.
+
+    Raises:
+      EvaluationError: there are too few training pictures.
     """
+    if len(bench.train_features) < _NEIGHBOURS + 1:
+        raise EvaluationError(
+            f"the evaluator memory needs at least {_NEIGHBOURS + 1} training pictures, and there are "
+            f"{len(bench.train_features)}: raise eval.num_real, or choose --evaluators without it"
+        )
     known = unit(bench.train_features)
     _, own = neighbours.nearest(known, known, skip_self=True)
     near = float(np.quantile(own[:, 0], _NEAR))
@@ -39,7 +48,7 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
         if isinstance(subject, Drawn) and jax.process_index() == 0:
             _show(bench, subject, places, first, bench.folder / "nearest")
         yield Figure("nearest_training_distance", distance.value, distance.stderr, count)
-        share = float((first < near).mean())
+        share = float((first <= near).mean())
         yield Figure("near_copies", share, (share * (1 - share) / count) ** 0.5, count)
 
     return measure
