@@ -61,10 +61,7 @@ class Suite:
         """Measure the real held-out pictures, once for each run. Returns the new lines."""
         if self.bench.heldout is None:
             return []
-        names = [name for name in self._wanted if EVALUATORS[name].HAS_CEILING]
-        if self.bench.real is self.bench.heldout:
-            # Of pictures compared with themselves nothing can be learned.
-            names = [name for name in names if name != "distances"]
+        names = [name for name in self._wanted if EVALUATORS[name].has_ceiling(self.bench)]
         if not (missing := self._missing(0, CEILING, names)):
             return []
         return self._run(Ceiling(self.bench), CEILING, missing)

@@ -1,8 +1,8 @@
 """The evaluators by the names that eval.evaluators takes. A new one is a module here, an entry, and a choice there.
 
 Each module has ``make(bench, model)``, which makes what all checkpoints share and raises a DfjaxError where something
-is missing, and returns a function from a subject to figures; and ``HAS_CEILING``: whether that function measures real
-held-out pictures too.
+is missing, and returns a function from a subject to figures; and ``has_ceiling(bench)``: whether that function has
+something to say of real held-out pictures too.
 """
 
 from types import ModuleType

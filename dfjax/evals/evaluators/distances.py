@@ -15,10 +15,13 @@ from dfjax.evals.subject import Subject
 
 _log = logging.getLogger(__name__)
 
-HAS_CEILING = True
-
 # Of the jackknife that gives the Fréchet distance its error.
 _PARTS = 10
+
+
+def has_ceiling(bench: Bench) -> bool:
+    """Where the held-out pictures are not those compared with: of themselves nothing can be learned."""
+    return bench.real is not bench.heldout
 
 
 def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
@@ -31,13 +34,16 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     Raises:
       EvaluationError: there are so few real pictures, or so few are to be drawn, that nothing could be said.
     """
-    real, on = bench.real_features, bench.extractor.name
-    for key, count in (("eval.num_images", bench.config.eval.num_images), (f"the split {bench.split!r}", len(real))):
+    for key, count in (
+        ("eval.num_images", bench.config.eval.num_images),
+        (f"the split {bench.split!r}", len(bench.real)),
+    ):
         if count < kid.AT_LEAST:
             raise EvaluationError(
                 f"the evaluator distances needs at least {kid.AT_LEAST} pictures, and {key} gives {count}: choose "
                 "more, or --evaluators without it"
             )
+    real, on = bench.real_features, bench.extractor.name
     parts = _moments(real) if _is_enough(real) else []
 
     def measure(subject: Subject) -> Iterator[Figure]:

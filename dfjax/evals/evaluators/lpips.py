@@ -15,17 +15,21 @@ from dfjax.evals.subject import Drawn
 
 _log = logging.getLogger(__name__)
 
-HAS_CEILING = False
-
 # Of the networks that LPIPS is made with, the one that its authors recommend for measuring.
 NETWORK = "lpips_alexnet"
+
+
+def has_ceiling(bench: Bench) -> bool:
+    """Never: held-out pictures would be compared with themselves."""
+    return False
 
 
 def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
     """A function from what was drawn to the figures ``lpips_...`` of :func:`heldout.figures`.
 
     Raises:
-      EvaluationError: no weights are named, or nothing is held out. WeightsError: they are not those of LPIPS.
+      EvaluationError: no weights are named, or no pictures of two captions are held out.
+      WeightsError: they are not those of LPIPS.
     """
     real = bench.require_heldout()
     if not bench.config.eval.lpips:
