@@ -11,6 +11,8 @@ COMMANDS = {
     "average": "make an average of the weights of any length from a run's snapshots",
     "report": "make one HTML page about one run or several: curves, figures by checkpoint, pictures, configs",
     "plan": "compile a recipe's step for devices that need not be there: will it fit, how fast at most",
+    "launch": "hand a run to an engine that starts it: local processes, Slurm, XPK, TPU VMs",
+    "sweep": "run the many runs of a recipe's sweep() or search(), and compare them",
     "checkpoint": "list, inspect, verify or prune a run's checkpoints",
     "data": "build or inspect a recipe's data set",
 }
@@ -55,7 +57,8 @@ def run(argv: list[str] | None = None) -> None:
     command = importlib.import_module(f"dfjax.cli.{argv[1]}")
     from dfjax.cli import app
 
-    app.run(command.main, [f"dfjax {argv[1]}", *argv[2:]], command.__doc__ or "")
+    prepare = getattr(command, "prepare", None)
+    app.run(command.main, [f"dfjax {argv[1]}", *argv[2:]], command.__doc__ or "", prepare)
 
 
 if __name__ == "__main__":
