@@ -1,4 +1,4 @@
-# Nothing here needs root. Everything it makes stays in this folder: .venv, .cache (data), runs.
+# Nothing here needs root. Everything it makes stays in this folder: .venv, .venv-xpk, .cache (data), runs.
 
 VENV     ?= .venv
 # The Python to make .venv with; empty: the first of python3.12, python3.11 and python3 that will do.
@@ -10,6 +10,8 @@ RUN      ?= runs/demo
 DFJAX_REQUIRE ?=
 # More words for pytest: make test ARGS="tests/core -k rng"
 ARGS     ?=
+# Tests are run by so many processes, a file by one of them.
+WORKERS  ?= 2
 # The benchmarks that `make bench` runs.
 BENCH    ?= $(wildcard benchmarks/bench_*.py) benchmarks/train_step.py
 
@@ -17,6 +19,9 @@ comma    := ,
 BIN      := $(VENV)/bin
 RECIPE   := configs/emoji.py
 TEST_ENV := $(VENV)/.with-test$(if $(filter all,$(DFJAX_REQUIRE)),$(comma)parity$(comma)tpu)
+# What XPK pins is not what dfjax needs, so it has an environment of its own.
+XPK      := .venv-xpk
+XPK_ENV  := $(if $(filter all,$(DFJAX_REQUIRE)),$(XPK)/.ready)
 export DFJAX_REQUIRE
 
 .DEFAULT_GOAL := help
@@ -38,9 +43,9 @@ demo: $(VENV)/.with-emoji$(comma)eval  ## build the emoji data set, train on it,
 
 # Pytest's summary is the last line, so nothing may follow it here.
 test: check  ## install what tests need, then check, then run the tests; says what it skipped and why
-	@$(BIN)/python -m pytest -rsfE $(ARGS)
+	@$(BIN)/python -m pytest -rsfE -n $(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(TEST_ENV)  ## lint, format and types, without changing a file
+check: $(TEST_ENV) $(XPK_ENV)  ## lint, format and types, without changing a file
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy dfjax
@@ -56,7 +61,7 @@ docs: $(VENV)/.with-docs  ## write docs/config.md from the schema, and draw the 
 	@$(BIN)/python docs/figures.py
 
 clean:  ## remove .venv and caches; data (.cache) and runs stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(XPK) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.cache/*' -prune -exec rm -rf {} +
 
 # ---- the virtual environment ----
@@ -90,6 +95,11 @@ $(BIN)/python:
 same-python: $(BIN)/python
 	@[ "$$($(BIN)/python -c '$(VERSION)')" = "$$($(PYTHON) -c '$(VERSION)')" ] || \
 	  { echo "$(VENV) was made with another Python than $(PYTHON): make clean first" >&2; exit 1; }
+
+$(XPK)/.ready: constraints/xpk.txt | $(BIN)/python
+	@$(BIN)/python -m venv --clear $(XPK)
+	@$(XPK)/bin/python -m pip install --disable-pip-version-check -r constraints/xpk.txt
+	@touch '$@'
 
 # .with-X stands for "dfjax[X] is installed" and is made anew when what it depends on changes. The sentence embedding
 # is read for its files only, and what it depends on would bring PyTorch: it comes alone.

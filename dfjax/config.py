@@ -208,6 +208,11 @@ class Train:
     num_steps: int = _key(100_000, "optimizer steps of the whole run", low=1)
     seed: int = _key(0, "seed of initialization, data order, timesteps, noise and dropout", low=0, high=2**31 - 1)
     log_every_steps: int = _key(100, "steps between log lines and scalars", low=1, resume=True)
+    tensorboard: bool = _key(
+        True,
+        "write TensorBoard's files beside metrics.jsonl; False: TensorFlow is not loaded, which takes seconds a start",
+        resume=True,
+    )
     validate_every_steps: int = _key(1000, "steps between validation losses; 0: only at the end", low=0, resume=True)
     validation_examples: int = _key(256, "most records in a validation loss", low=1)
     sample_every_steps: int = _key(5000, "steps between sample grids; 0: only at the end", low=0, resume=True)

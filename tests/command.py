@@ -1,15 +1,20 @@
 """The commands as a user calls them: in a process of their own."""
 
+import contextlib
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 RECIPE = pathlib.Path(__file__).with_name("recipe.py")
 
-
 DFJAX = ("-m", "dfjax.cli.main")
+# Programs that commands of this test run have compiled: the next that needs one loads it.
+_COMPILED = tempfile.TemporaryDirectory(prefix="dfjax-compiled-")
+_started: list[subprocess.Popen] = []
 
 
 def start(
@@ -20,7 +25,7 @@ def start(
     if compiled_as_ever:
         environment.pop("XLA_FLAGS", None)
     command = [sys.executable, *program, *arguments]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         env=environment,
         stdout=subprocess.PIPE,
@@ -28,6 +33,30 @@ def start(
         text=True,
         start_new_session=start_new_session,
     )
+    return to_be_ended(process)
+
+
+def to_be_ended(process: subprocess.Popen) -> subprocess.Popen:
+    """The process, which :func:`end_all` will know."""
+    _started.append(process)
+    return process
+
+
+def end_all() -> None:
+    """Kill what was started and what that started: a test that failed half-way may have left a run."""
+    for process in _started:
+        if process.poll() is None:
+            for pid in (process.pid, *_descendants(process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+    _started.clear()
+
+
+def _descendants(pid: int) -> list[int]:
+    files = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(each) for file in files for each in file.read_text().split()]
+    return [each for child in children for each in (child, *_descendants(child))]
 
 
 def start_joined(count: int, *arguments: str, programs=None, **variables: str) -> list[subprocess.Popen]:
@@ -59,6 +88,17 @@ def ends(processes: list[subprocess.Popen], seconds: float = 300) -> list[tuple[
     return [(process.returncode, words) for process, words in zip(processes, said, strict=True)]
 
 
+def has_trained(workdir: pathlib.Path) -> bool:
+    """Whether a run has logged a loss, and so has a step to save."""
+    metrics = workdir / "metrics.jsonl"
+    return metrics.exists() and '"train/loss"' in metrics.read_text()
+
+
+def compiled() -> str:
+    """The flag by which what a command compiles serves all commands of this test run."""
+    return f"--compilation_cache={_COMPILED.name}"
+
+
 def dfjax(*arguments: str, compiled_as_ever: bool = False) -> subprocess.CompletedProcess:
     """``dfjax ARGUMENTS`` to its end."""
     process = start(*arguments, compiled_as_ever=compiled_as_ever)
@@ -67,6 +107,6 @@ def dfjax(*arguments: str, compiled_as_ever: bool = False) -> subprocess.Complet
 
 
 def train(workdir: pathlib.Path, data: str, *overrides: str) -> list[str]:
-    """The arguments of a small training run. Nothing it compiles is kept."""
-    flags = [f"--config={RECIPE}", f"--workdir={workdir}", f"--config.data.dir={data}", "--compilation_cache=off"]
+    """The arguments of a small training run."""
+    flags = [f"--config={RECIPE}", f"--workdir={workdir}", f"--config.data.dir={data}", compiled()]
     return ["train", *flags, *(f"--config.{override}" for override in overrides)]

@@ -6,9 +6,11 @@ import pathlib
 import hypothesis
 import jax
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from dfjax import config
 from dfjax.data import sources
+from tests import command
 
 # Tests compile much and compute little: half the time without the compiler's optimizations. Before JAX is first used.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -18,11 +20,25 @@ hypothesis.settings.register_profile("dfjax", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("dfjax")
 
 
+# And not --dist=loadgroup, which changes the ids of tests: pytest 9.2 does not let it.
+class _Files(LoadScopeScheduling):
+    """Each file to one process, since its tests share what they set up; and those of Slurm, which share one, to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path.rpartition("/")[0] if "/slurm/" in path else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling:
+    return _Files(config, log)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _programs_of_other_modules_are_dropped():
+def _nothing_of_other_modules_is_left():
     """Each compiled program holds parts of the address space, of which Linux gives a process only so many."""
     yield
     jax.clear_caches()
+    command.end_all()
 
 
 @pytest.fixture(scope="session")

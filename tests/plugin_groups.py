@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-GROUPS = ("parity", "multihost", "multidevice", "resume", "slow")
+GROUPS = ("parity", "multihost", "multidevice", "resume", "slurm", "slow")
 OTHERS = "unit"
 
 
@@ -58,31 +58,39 @@ class Groups:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Notes each test's outcome, and turns a skip into a failure where skips are not allowed."""
+        """Turns a skip into a failure where skips are not allowed."""
         report = yield
-        if hasattr(report, "wasxfail"):
-            return report
-        group = group_of(item.nodeid.split("::")[0], item.keywords)
-        if report.skipped:
-            self._refuse(report, group)
-        elif report.when == "call":
-            self.ran[group] += 1
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._refuse(report)
         return report
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Counts each test's outcome; with several processes this is called in the one that tells."""
+        group = group_of(report.nodeid.split("::")[0], report.keywords)
+        if reason := getattr(report, "skip_reason", ""):
+            self.skipped[group][reason] += 1
+        elif report.when == "call" and not report.skipped:
+            self.ran[group] += 1
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
         """The same for a module that skips itself as a whole, as ``pytest.importorskip`` does."""
         report = yield
         if report.skipped:
-            self._refuse(report, group_of(collector.nodeid))
+            self._refuse(report)
         return report
 
-    def _refuse(self, report: Any, group: str) -> None:
-        reason = reason_of(report)
-        self.skipped[group][reason] += 1
+    def pytest_collectreport(self, report: Any) -> None:
+        """Counts a module that skipped itself."""
+        if reason := getattr(report, "skip_reason", ""):
+            self.skipped[group_of(report.nodeid)][reason] += 1
+
+    def _refuse(self, report: Any) -> None:
+        # Kept in the report, which may go to another process.
+        report.skip_reason = reason_of(report)
         if self.required:
             report.outcome = "failed"
-            report.longrepr = f"skipped, which DFJAX_REQUIRE=all does not allow: {reason}"
+            report.longrepr = f"skipped, which DFJAX_REQUIRE=all does not allow: {report.skip_reason}"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """A section with one line for each reason; pytest's own last line still comes after it."""

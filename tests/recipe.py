@@ -15,6 +15,8 @@ VALUES = {
     "optim.warmup_steps": 2,
     "train.batch_size": 16,
     "train.num_steps": 20,
+    # TensorFlow takes as long to load as such a run to train.
+    "train.tensorboard": False,
     "sample.sampler": "ddim",
     "sample.steps": 4,
     "sample.prompts": ("an owl",),

@@ -72,6 +72,11 @@ class Workdir:
         """Signs of life of the processes at work here."""
         return self.path / "heartbeats"
 
+    @property
+    def launch(self) -> Path:
+        """What was handed to an engine (Slurm, XPK, ...) to start the run, and what the engine says of it."""
+        return self.path / "launch"
+
     def steps(self) -> list[int]:
         """Steps that have a checkpoint folder under its final name, in order."""
         folders = (path for path in self.checkpoints.glob("step_*") if path.is_dir())
@@ -102,8 +107,9 @@ class Workdir:
         return self._names() == {self.checkpoints.name}
 
     def _names(self) -> set[str]:
-        """What is here, besides signs of life, which come before anything else, and what a kill left half written."""
-        passing = {self.heartbeats.name, *(storage.part(path).name for path in (self.config, self.tokenizer))}
+        """What is here, besides what comes before a run and what a kill left half written."""
+        parts = {storage.part(path).name for path in (self.config, self.tokenizer)}
+        passing = {self.heartbeats.name, self.launch.name} | parts
         return {entry.name for entry in self.path.iterdir()} - passing
 
     def discard_unused(self) -> None:

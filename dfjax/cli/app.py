@@ -73,14 +73,33 @@ def _numbers(name: str, words: Sequence[str]) -> tuple[float, ...]:
         raise UsageError(f"--{name} takes numbers with commas between, such as 0.1,0.9") from error
 
 
-def run(main: Callable[[list[str]], None], argv: list[str], doc: str) -> None:
+def run(
+    main: Callable[[list[str]], None],
+    argv: list[str],
+    doc: str,
+    prepare: Callable[[list[str]], None] | None = None,
+) -> None:
     """Parse ``argv``, call ``main``, exit: 0 done, 1 error, 2 wrong use, 42 told to end and saved.
 
-    No traceback for what a user can mend.
+    No traceback for what a user can mend. ``prepare`` is called with the words before they are parsed, by a command
+    whose flags depend on them.
     """
     sys.modules["__main__"].__doc__ = doc
     _refuse_unknown_keys(argv)
-    absl_app.run(lambda rest: _guarded(main, rest), argv=argv, flags_parser=_parse)
+    try:
+        if prepare:
+            prepare(argv[1:])
+    except DfjaxError as error:
+        _fail(str(error), error.status)
+    try:
+        try:
+            absl_app.run(lambda rest: _guarded(main, rest), argv=argv, flags_parser=_parse)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read this has read enough, as `| head` does. What is left goes nowhere, or Python would speak of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ it was ended.
 import contextlib
 import json
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from dfjax import config as config_lib
 from dfjax.cli import app
 
 if TYPE_CHECKING:
+    from dfjax.checkpoint.lock import Lock
     from dfjax.checkpoint.workdir import Workdir
     from dfjax.evals.suite import Suite
     from dfjax.sample import restore
@@ -32,11 +34,17 @@ _WATCH = flags.DEFINE_bool("watch", False, "wait for further checkpoints until t
 _SPLIT = flags.DEFINE_string("split", "", "draw captions of this split, and compare with its pictures; empty: train's")
 _STATISTICS = flags.DEFINE_string("reference", "", "file of reference statistics, made if missing; empty: in the cache")
 _POLL = flags.DEFINE_float("poll_seconds", 5.0, "how often --watch looks for a new checkpoint", lower_bound=0.1)
+_PATIENCE = flags.DEFINE_float(
+    "patience_seconds", 3600.0, "how long --watch waits where nothing trains and nothing changes", lower_bound=0.0
+)
 _JSON = flags.DEFINE_bool("json", False, "print each figure as a line of JSON")
 _EVAL = app.define_section("eval", ("every_steps",))
 _SAMPLE = app.define_section("sample", ("prompts", "guide"))
 
 _log = logging.getLogger(__name__)
+
+# How long after an error of reading a checkpoint is looked for again.
+_DELETED_SECONDS = 2.0
 
 
 def main(rest: list[str]) -> None:
@@ -48,7 +56,7 @@ def main(rest: list[str]) -> None:
     from dfjax.evals.errors import EvaluationError
 
     room = Workdir(Path(_WORKDIR.value))
-    if not _WATCH.value:
+    if not _WATCH.value and all(room.incomplete(step) for step in room.steps()):
         room.require_checkpoint()
     folder = room.path / "eval"
     with contextlib.ExitStack() as stack:
@@ -59,21 +67,30 @@ def main(rest: list[str]) -> None:
             _WATCH.value,
             lambda step: evaluation is not None and evaluation.is_done(step),
             _POLL.value,
+            _PATIENCE.value,
         )
         for step in wanted:
             if evaluation is None:
                 # Not before there is a run: it would not begin in a folder that has something else in it.
                 folder.mkdir(exist_ok=True)
                 lock = Lock(folder)
-                if not lock.take():
-                    raise app.UsageError(
-                        f"another process evaluates {room.path}: wait for it to end, or look at what it writes"
-                    )
+                _take(lock, room)
                 stack.callback(lock.leave)
                 evaluation = _Evaluation(room, folder)
             evaluation.take(step)
         if evaluation is not None and evaluation.unread:
             raise EvaluationError(f"not evaluated, as said above: step {', '.join(map(str, evaluation.unread))}")
+
+
+def _take(lock: "Lock", room: "Workdir") -> None:
+    """Make the figures this process's own to write. A watch waits for another one, which may be of training itself."""
+    if lock.take():
+        return
+    if not _WATCH.value:
+        raise app.UsageError(f"another process evaluates {room.path}: wait for it to end, or look at what it writes")
+    _log.info("another process evaluates %s: waiting for it to end", room.path)
+    while not lock.take(_POLL.value):
+        pass
 
 
 class _Evaluation:
@@ -108,7 +125,9 @@ class _Evaluation:
         try:
             trained = restore.load(self._room.path, self._mesh, step)
         except CheckpointError as error:
-            if step in self._room.steps():
+            # What is just being deleted loses its files before its name.
+            time.sleep(min(_POLL.value, _DELETED_SECONDS))
+            if step in self._room.steps() and not self._room.incomplete(step):
                 if _STEP.value != watch.ALL:
                     raise
                 # The others are as good as before.
@@ -130,17 +149,17 @@ class _Evaluation:
             _print(self._suite.measure(trained.params, step, trained.attempt))
 
     def _make(self, trained: "restore.Trained") -> "Suite":
-        from clu import metric_writers
-
         from dfjax.evals.bench import Bench, Model
         from dfjax.evals.suite import Suite
         from dfjax.sample import restore
+        from dfjax.train import report
 
         config = _config(trained.config)
         guide = restore.load(config.sample.guide, self._mesh) if config.sample.guide else None
         statistics = Path(_STATISTICS.value) if _STATISTICS.value else None
-        bench = Bench(config, self._mesh, self._folder, _SPLIT.value, statistics)
-        writer = metric_writers.create_default_writer(self._folder, asynchronous=False)
+        is_own = config.sample == trained.config.sample
+        bench = Bench(config, self._mesh, self._folder, _SPLIT.value, statistics, is_own, guide)
+        writer = report.tensorboard(self._folder, wanted=config.train.tensorboard, asynchronous=False)
         return Suite(bench, Model(trained.denoiser, trained.tokenizer, guide), writer)
 
 

@@ -8,12 +8,11 @@ run, figures by checkpoint, sample grids and films, and in what their configs di
 
 import json
 import logging
-import os
 from pathlib import Path
 
 from absl import flags
 
-from dfjax.cli import app
+from dfjax.cli import app, pages
 
 _OUT = flags.DEFINE_string("out", "report.html", "page to write")
 _BEST = flags.DEFINE_string(
@@ -30,7 +29,7 @@ def main(rest: list[str]) -> None:
         raise app.UsageError("name the work directories of runs: dfjax report RUN [RUN ...]")
     out = Path(_OUT.value)
     if not _JSON.value:
-        _check_out(out)
+        pages.check_out(out)
     import jax
 
     # The work is the host's: no accelerator is taken from a run that trains.
@@ -46,16 +45,3 @@ def main(rest: list[str]) -> None:
     storage.replace(out, made)
     _log.info("wrote %s, %s; open it in a browser", out, storage.size_words(len(made)))
     print(out)
-
-
-def _check_out(out: Path) -> None:
-    """Raise UsageError, before any work is done, unless a page can be written there."""
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise app.UsageError(f"--out={out} is no name of a page; name it {out.stem or 'report'}.html, say")
-    if out.is_dir():
-        raise app.UsageError(f"{out} is a folder; name a page in it, such as {out / 'report.html'}")
-    folder = out.absolute().parent
-    if not folder.is_dir():
-        raise app.UsageError(f"there is no folder {folder} to write {out.name} to; make it first")
-    if not os.access(out if out.exists() else folder, os.W_OK):
-        raise app.UsageError(f"{out} may not be written; choose another path with --out")

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,9 +57,15 @@ def size_words(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or as it was: beside it first, then by a rename."""
+def replace(path: Path, data: bytes, *, shared: bool = False) -> None:
+    """Write a file that is there whole or as it was: beside it first, then by a rename.
+
+    Args:
+      shared: other processes may write the same file in the same moment; each then has a part of its own.
+    """
     beside = part(path)
+    if shared:
+        beside = beside.with_name(f"{beside.name}-{socket.gethostname()}-{os.getpid()}")
     try:
         beside.write_bytes(data)
         os.replace(beside, path)

@@ -151,9 +151,8 @@ def load_or_fit(path: Path, wanted: str, make: Callable[[], Probe]) -> Probe:
     arrays = {name: np.array(getattr(probe, name), np.float64, order="C") for name in _NAMES}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        storage.replace(path, save(arrays | {_FINGERPRINT: np.frombuffer(wanted.encode(), np.uint8)}))
+        storage.replace(path, save(arrays | {_FINGERPRINT: np.frombuffer(wanted.encode(), np.uint8)}), shared=True)
     except OSError as error:
-        # Another evaluation may have kept the same one in the same moment.
         _log.warning("the probe is not kept for the next time: %s", error)
     return probe
 

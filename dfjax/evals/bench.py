@@ -19,6 +19,11 @@ from dfjax.sample import restore
 from dfjax.text.tokenizer import Tokenizer
 
 
+def digest(*told: Any) -> str:
+    """A short hash of what figures depend on."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
     """A denoiser to be measured, without its parameters. ``guide``: a weaker model that it is guided with."""
@@ -41,27 +46,36 @@ class Bench:
         folder: Path,
         split: str = "",
         statistics: Path | None = None,
+        is_own: bool = True,
+        guide: restore.Trained | None = None,
     ):
         """Args:
         config: of data, evaluation and sampling. folder: RUN/eval.
-        split: the split of training by default. statistics: file of the reference statistics; None: in the cache.
+        split: the split of training by default. statistics: file of the reference statistics of the split that is
+          measured; None: in the cache.
+        is_own: whether it is drawn as the run itself would; else pictures to look at have a folder of their own.
+        guide: of the model that is measured.
         """
         self.config, self.mesh, self.folder = config, mesh, folder
+        self._guide = (guide.step, guide.attempt) if guide else None
+        self._is_own = is_own and split in ("", config.data.split)
         self.split = split or config.data.split
         self._statistics = statistics
 
     @functools.cached_property
     def settings(self) -> str:
-        """A hash of all that figures depend on besides step and evaluator; what is drawn is kept under it, too."""
-        told: dict[str, Any] = {
-            "split": self.split,
-            "sample": dataclasses.asdict(self.config.sample) | {"prompts": ()},
-            "eval": {
-                name: getattr(self.config.eval, name)
-                for name in ("num_images", "num_real", "features", "weights", "clip", "lpips", "seed")
-            },
-        }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+        """A hash of all that every figure depends on besides the step; what is drawn is kept under it, too."""
+        return digest(
+            self.split,
+            self.real.digest,
+            dataclasses.asdict(self.config.sample) | {"prompts": (), "guide": self._guide},
+            {name: getattr(self.config.eval, name) for name in ("num_images", "num_real", "seed")},
+        )
+
+    @functools.cached_property
+    def shown(self) -> Path:
+        """Where pictures to look at go: RUN/eval, or a folder in it for what is drawn otherwise."""
+        return self.folder if self._is_own else self.folder / self.settings
 
     @functools.cached_property
     def extractor(self) -> features.Extractor:
@@ -89,7 +103,7 @@ class Bench:
 
     @functools.cached_property
     def train_features(self) -> Features:
-        return reference.features(self.train, self.extractor, self._statistics)
+        return self._features(self.train)
 
     def require_heldout(self) -> Real:
         """What was held out. Raises EvaluationError where nothing was."""
@@ -102,13 +116,16 @@ class Bench:
 
     @functools.cached_property
     def heldout_features(self) -> Features:
-        return reference.features(self.require_heldout(), self.extractor)
+        return self._features(self.require_heldout())
 
     @functools.cached_property
     def real_features(self) -> Features:
         if self.real is self.train:
             return self.train_features
-        return self.heldout_features if self.real is self.heldout else reference.features(self.real, self.extractor)
+        return self.heldout_features if self.real is self.heldout else self._features(self.real)
+
+    def _features(self, of: Real) -> Features:
+        return reference.features(of, self.extractor, self._statistics if of is self.real else None)
 
     @functools.cached_property
     def wordings(self) -> list[str]:

@@ -1,6 +1,8 @@
 """What an evaluator says: a name, a value, and how sure it is."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,3 +17,18 @@ class Figure:
     value: float
     stderr: float | None
     num_images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """An evaluator, ready: call it with a subject for its figures.
+
+    ``uses``: a hash of what they depend on besides what all evaluators do: networks by their weights, data by its
+    content.
+    """
+
+    figures: Callable[[Any], Iterator[Figure]]
+    uses: str
+
+    def __call__(self, subject: Any) -> Iterator[Figure]:
+        return self.figures(subject)

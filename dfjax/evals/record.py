@@ -1,5 +1,6 @@
 """``RUN/eval/metrics.jsonl``: a line a figure, and what has been measured already."""
 
+import dataclasses
 import json
 import math
 import time
@@ -10,13 +11,32 @@ from typing import Any
 from dfjax.core import storage
 from dfjax.evals.figures import Figure
 
+_NEEDED = {"step", "name", "value", "evaluator", "settings", "split"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """What one evaluator says at once: of a step, and of all that its figures depend on.
+
+    Attributes:
+      split: of which captions; ``real``: of real held-out pictures.
+      settings: a hash of what all evaluators depend on. uses: one of what this evaluator depends on besides.
+      attempt: how often the run had gone back: then a step has other weights.
+    """
+
+    step: int
+    evaluator: str
+    split: str
+    settings: str
+    uses: str
+    attempt: int = 0
+
 
 class Record:
     """The figures of one run. What one evaluator says of one step is there whole or not at all, however one is killed.
 
-    A line has ``step``, ``name``, ``value``, ``stderr``, ``num_images``, ``split`` (of which captions; ``real``: of
-    real held-out pictures), ``evaluator``, ``settings`` (a hash of what else it depends on), ``attempt`` (how often the
-    run had gone back: then a step has other weights) and ``time``.
+    A line has ``step``, ``name``, ``value``, ``stderr``, ``num_images``, what else :class:`Key` has, ``figures`` (how
+    many lines it came with) and ``time``. An evaluator that could say nothing has one line, whose name is null.
     """
 
     def __init__(self, path: Path):
@@ -24,45 +44,48 @@ class Record:
         self._path = path
 
     def lines(self) -> list[dict[str, Any]]:
-        """All that was said, in order. What is no line of ours is passed over."""
+        """All figures, in order. What is no line of ours is passed over."""
+        return [line for line in self._objects() if line.keys() >= _NEEDED and line["name"] is not None]
+
+    def has(self, key: Key) -> bool:
+        """Whether all is there that was said at once."""
+        wanted = dataclasses.asdict(key)
+        said = [line for line in self._objects() if wanted.items() <= line.items()]
+        return bool(said) and len(said) >= (said[-1].get("figures") or 1)
+
+    def add(self, key: Key, figures: Iterable[Figure]) -> list[dict[str, Any]]:
+        """Write what an evaluator said of a step, in one rename. Returns its lines."""
+        figures = list(figures)
+        shared = dataclasses.asdict(key) | {"figures": len(figures), "time": round(time.time(), 3)}
+        said = [
+            {
+                "step": key.step,
+                "name": figure.name,
+                "value": _number(figure.value),
+                "stderr": None if figure.stderr is None else _number(figure.stderr),
+                "num_images": figure.num_images,
+            }
+            | shared
+            for figure in figures
+        ]
+        nothing = [{"step": key.step, "name": None, "value": None} | shared]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(line) + "\n" for line in self._objects() + (said or nothing))
+        storage.replace(self._path, text.encode())
+        return said
+
+    def _objects(self) -> list[dict[str, Any]]:
+        """Every line that is a JSON object, ours or not: only what was cut short is lost with the next write."""
         found = []
         text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
         for line in text.splitlines():
             try:
                 said = json.loads(line)
-                if {"step", "name", "value", "evaluator", "settings", "split"} <= said.keys():
-                    found.append(said)
-            except (ValueError, AttributeError):
+            except ValueError:
                 continue
+            if isinstance(said, dict):
+                found.append(said)
         return found
-
-    def has(self, step: int, evaluator: str, split: str, settings: str, attempt: int) -> bool:
-        wanted = {"step": step, "evaluator": evaluator, "split": split, "settings": settings, "attempt": attempt}
-        return any(wanted.items() <= line.items() for line in self.lines())
-
-    def add(
-        self, step: int, evaluator: str, split: str, settings: str, attempt: int, figures: Iterable[Figure]
-    ) -> list[dict[str, Any]]:
-        """Write what an evaluator said of a step, in one rename. Returns its lines."""
-        said = [
-            {
-                "step": step,
-                "name": figure.name,
-                "value": _number(figure.value),
-                "stderr": None if figure.stderr is None else _number(figure.stderr),
-                "num_images": figure.num_images,
-                "split": split,
-                "evaluator": evaluator,
-                "settings": settings,
-                "attempt": attempt,
-                "time": round(time.time(), 3),
-            }
-            for figure in figures
-        ]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(json.dumps(line) + "\n" for line in self.lines() + said)
-        storage.replace(self._path, text.encode())
-        return said
 
 
 def _number(value: float) -> float | str:

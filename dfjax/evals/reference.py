@@ -98,6 +98,6 @@ def _write(path: Path, found: Features, wanted: dict[str, str]) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        storage.replace(path, safetensors_numpy.save({"features": found}, metadata=wanted))
+        storage.replace(path, safetensors_numpy.save({"features": found}, metadata=wanted), shared=True)
     except OSError as error:
         _log.warning("the reference statistics are not kept for the next time: %s", error)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from dfjax.core import images
+from dfjax.core import images, storage
 from dfjax.evals.bench import Bench, Model
 from dfjax.parallel import heartbeats
 from dfjax.sample import generate
@@ -25,7 +25,7 @@ class Sheets:
     def __init__(self, bench: Bench, model: Model):
         """The prompts are those of sample.prompts."""
         settings = bench.config.sample
-        self._folder, self._resolution = bench.folder, bench.config.data.resolution
+        self._folder, self._resolution = bench.shown, bench.config.data.resolution
         self._prompts, self._seed = settings.prompts, bench.config.eval.seed
         away = settings.negative_prompt
         self._wanted = generate.requests(self._prompts, _SEEDS, settings.guidance, away)
@@ -58,7 +58,7 @@ class Sheets:
             for name, sheet in sheets.items():
                 save(sheet, self._folder / name / f"step_{step}.png")
             said = {"prompts": list(self._prompts), "seeds": _SEEDS, "resolution": self._resolution}
-            (self._folder / "grids" / "prompts.json").write_text(json.dumps(said) + "\n", encoding="utf-8")
+            storage.replace(self._folder / "grids" / "prompts.json", (json.dumps(said) + "\n").encode())
         return {f"eval/{name}": sheet[None] for name, sheet in sheets.items()}
 
     def _scale(self) -> int:

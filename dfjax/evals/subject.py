@@ -27,7 +27,7 @@ class Drawn:
     def __init__(self, bench: Bench, sampler: generate.Sampler, params: Any, step: int, folder: Path):
         """``folder``: where pictures are kept until all is measured."""
         self.bench, self.params, self.step = bench, params, step
-        self._sampler, self._folder = sampler, folder
+        self._sampler, self.folder = sampler, folder
         self.places, self.captions = drawing.captions_for(bench.real.captions, bench.config.eval.num_images)
         self.wordings = [bench.real.wordings[place] for place in self.places]
 
@@ -56,7 +56,7 @@ class Drawn:
     def _draw(self, captions: Sequence[str], name: str) -> Pictures:
         settings = self.bench.config
         return drawing.draw(
-            self._sampler, self.params, captions, settings.sample, settings.eval.seed, self._folder / name
+            self._sampler, self.params, captions, settings.sample, settings.eval.seed, self.folder / name
         )
 
 

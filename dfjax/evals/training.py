@@ -3,7 +3,6 @@
 import logging
 
 import jax
-from clu import metric_writers
 
 from dfjax.checkpoint.lock import Lock
 from dfjax.core.errors import DfjaxError
@@ -11,6 +10,7 @@ from dfjax.evals.bench import Bench, Model
 from dfjax.evals.suite import Suite
 from dfjax.parallel import hosts
 from dfjax.sample import restore
+from dfjax.train import report
 from dfjax.train.hooks import Hook
 from dfjax.train.run import Run
 
@@ -24,20 +24,18 @@ def hook(run: Run) -> Hook:
       DfjaxError: what an evaluator needs is missing. Later errors are logged: a run is worth more than its figures.
     """
     guide = run.config.sample.guide
-    bench = Bench(run.config, run.mesh, run.room.path / "eval")
     model = Model(run.denoiser, run.tokenizer, restore.load(guide, run.mesh) if guide else None)
-    suite = Suite(
-        bench, model, metric_writers.create_default_writer(bench.folder, just_logging=jax.process_index() > 0)
-    )
+    bench = Bench(run.config, run.mesh, run.room.path / "eval", guide=model.guide)
+    suite = Suite(bench, model, report.tensorboard(bench.folder, wanted=run.config.train.tensorboard))
     bench.folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(bench.folder)
-    suite.ceiling()
 
     def call(state, step: int):
         if not _is_ours(lock):
             _log.warning("step %d is not evaluated here: another process evaluates this run", step)
             return {}, {}
         try:
+            suite.ceiling()
             suite.measure(state.ema, step, int(state.attempt))
         except DfjaxError as error:
             # All processes have the same pictures, and so the same error.

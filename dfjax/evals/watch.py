@@ -1,13 +1,14 @@
 """Which checkpoints are to be evaluated, as they appear: a finished run is told from one that is waited for."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterator
 
 from dfjax import config as config_lib
-from dfjax.checkpoint.lock import Lock
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.evals.errors import EvaluationError
+from dfjax.parallel import heartbeats
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ def steps(
     watch: bool,
     is_done: Callable[[int], bool],
     poll_seconds: float = 5.0,
+    patience_seconds: float = math.inf,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[int]:
     """The steps of checkpoints to evaluate, the oldest first; with ``watch`` until the run's last one is there.
@@ -27,15 +29,16 @@ def steps(
     Args:
       wish: "all", "latest" (with ``watch``, of those that have come meanwhile the newest only), or a step.
       is_done: whether a step needs no evaluation any more.
+      patience_seconds: how long ``watch`` waits for a run in which nothing trains and nothing changes.
 
     Raises:
-      EvaluationError: the wished step is not there, and ``watch`` does not say to wait for it.
+      EvaluationError: the wished step is not there, and ``watch`` does not say to wait for it, or waited in vain.
     """
     if wish not in (ALL, LATEST) and not (wish.isascii() and wish.isdigit()):
         raise EvaluationError(f"--step is all, latest or the number of a step, not {wish!r}")
     # By step and checkpoint: a run that goes back makes other ones of the same steps.
     seen: dict[int, int] = {}
-    told = None
+    told, waited = None, 0.0
     while True:
         # Before the checkpoints are looked at: a run that has ended by then has made its last one.
         total, is_live = _total(room), _is_live(room)
@@ -54,12 +57,16 @@ def steps(
                 _check(room, wish, there)
                 return
             if _is_over(there, wish, total, seen):
+                _check_passed(room, wish, there, seen)
                 _log.info("%s is finished: all its checkpoints are evaluated", room.path)
                 return
             state = (there[-1] if there else 0, is_live)
             if state != told:
                 _tell(room, *state, total)
-                told = state
+                told, waited = state, 0.0
+            waited = 0.0 if is_live else waited + poll_seconds
+            if waited > patience_seconds:
+                raise EvaluationError(_in_vain(room, there, patience_seconds))
             sleep(poll_seconds)
 
 
@@ -71,14 +78,34 @@ def _wanted(there: list[int], wish: str) -> list[int]:
 
 def _is_over(there: list[int], wish: str, total: int | None, seen: Collection[int]) -> bool:
     """Whether no checkpoint that is wished for can come any more."""
-    if wish.isdigit() and (int(wish) in seen or (there and there[-1] > int(wish))):
+    if wish.isdigit() and (int(wish) in seen or (there and there[-1] > int(wish)) or int(wish) > (total or math.inf)):
         return True
     return bool(there) and total is not None and there[-1] >= total
+
+
+def _check_passed(room: Workdir, wish: str, there: list[int], seen: Collection[int]) -> None:
+    """Raise EvaluationError for a step that was wished for and can come no more."""
+    if wish.isdigit() and int(wish) not in seen:
+        raise EvaluationError(
+            f"{room.path} has no checkpoint of step {wish}, and none will come; it has "
+            + (", ".join(map(str, there)) or "none yet")
+        )
+
+
+def _in_vain(room: Workdir, there: list[int], seconds: float) -> str:
+    what = f"nothing trains in {room.path}" if room.path.exists() else f"there is no folder {room.path}"
+    newest = f", whose newest checkpoint is of step {there[-1]}" if there else ""
+    return (
+        f"waited for {seconds:.0f} s: {what}{newest}. Start or resume the training, then this again; "
+        "--patience_seconds waits longer"
+    )
 
 
 def _check(room: Workdir, wish: str, there: list[int]) -> None:
     if not there:
         room.require_checkpoint()
+    for step in (step for step in room.steps() if wish == ALL and room.incomplete(step)):
+        _log.warning("step %d is passed over: it is being deleted, or damaged (dfjax checkpoint verify)", step)
     if wish.isdigit() and int(wish) not in there:
         raise EvaluationError(
             f"{room.path} has no checkpoint of step {wish}; it has {', '.join(map(str, there))}; --watch waits for one"
@@ -94,19 +121,11 @@ def _total(room: Workdir) -> int | None:
 
 
 def _is_live(room: Workdir) -> bool:
-    """Whether a process of this machine trains there, as far as the lock on its checkpoints tells."""
-    if not room.checkpoints.is_dir():
-        return False
-    lock = Lock(room.checkpoints)
-    try:
-        is_free = lock.take()
-    except OSError:
-        return False
-    lock.leave()
-    return not is_free
+    """Whether something trains there, as far as signs of life tell: a lock, taken to ask, could be in its way."""
+    return bool(heartbeats.at_work(room.heartbeats))
 
 
 def _tell(room: Workdir, newest: int, is_live: bool, total: int | None) -> None:
     where = f"step {newest} of {total}" if total else "its start"
-    who = "" if is_live else "; nothing trains there on this machine now: the training command goes on with it"
+    who = "" if is_live else "; nothing trains there now: the training command goes on with it"
     _log.info("waiting for the next checkpoint of %s, which is at %s%s", room.path, where, who)

@@ -7,9 +7,10 @@ reach. It takes a callback instead, but not one of Python (jaxlib cannot convert
 import contextlib
 import ctypes
 import signal
-import sys
 import time
 from collections.abc import Iterator
+
+from dfjax.core import streams
 
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
@@ -23,7 +24,7 @@ def held_back(seconds: float) -> Iterator[None]:
     """
 
     def wait(number: int) -> None:
-        print(f"Aborting, in {seconds:.0f} s: is another process the cause?", file=sys.stderr, flush=True)
+        streams.say(f"Aborting, in {seconds:.0f} s: is another process the cause?")
         time.sleep(seconds)
         libc.signal(signal.SIGABRT, before)
         libc["raise"](signal.SIGABRT)

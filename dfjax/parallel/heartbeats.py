@@ -15,6 +15,8 @@ from pathlib import Path
 # A file is overwritten in place, always this long: on a full disk too, and no reader meets it cut short.
 _BYTES = 1024
 _MOST_WORDS = 400
+# Of a process elsewhere: it beats every two seconds.
+_FRESH_SECONDS = 30.0
 
 
 @dataclasses.dataclass
@@ -146,6 +148,22 @@ def written(file: Path) -> float:
         return file.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def at_work(folder: Path) -> list[Beat]:
+    """The processes that are at work in a run now, as far as their signs of life tell. Takes no lock.
+
+    Of a process of this machine it is known. One of another machine counts as long as its file is fresh, by the clocks
+    of both machines: where they differ by more than a few seconds, a run that lives may seem gone.
+    """
+    found = []
+    for file in sorted(folder.glob("process_*.json")):
+        beat = read(file)
+        if beat is None or beat.status is not None or beat.is_gone():
+            continue
+        if beat.is_there() or abs(time.time() - written(file)) < _FRESH_SECONDS:
+            found.append(beat)
+    return found
 
 
 def _kernel() -> str:

@@ -5,7 +5,6 @@ import faulthandler
 import logging
 import os
 import re
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 
 from dfjax import config as config_lib
-from dfjax.core import signals
+from dfjax.core import signals, streams
 from dfjax.core.errors import FAILED, WRONG_USE, DfjaxError, Preempted
 from dfjax.parallel import heartbeats
 from dfjax.parallel.preemption import Preemption
@@ -236,7 +235,7 @@ def _initialize(failed: str, limits: config_lib.Hosts, watch: Watch | None, **op
 
 
 def _leave(words: str, status: int) -> None:
-    print(f"dfjax: {words}", file=sys.stderr, flush=True)
+    streams.say(f"dfjax: {words}")
     os._exit(status)
 
 

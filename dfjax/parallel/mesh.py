@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from dfjax import config as config_lib
@@ -32,28 +32,37 @@ def make(sizes: config_lib.Mesh, devices: Sequence[jax.Device] | None = None) ->
         naming sizes that do.
     """
     devices = list(jax.devices() if devices is None else devices)
-    wanted = {axis: getattr(sizes, axis) for axis in AXES}
     slices = len({getattr(device, "slice_index", 0) or 0 for device in devices})
+    shape = shape_over(sizes, len(devices), slices)
+    array = np.array(sorted(devices, key=_place)).reshape(shape)
+    mesh = Mesh(array, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    _log.info("mesh: %s over %d %s device(s)", dict(mesh.shape), len(devices), devices[0].platform)
+    return mesh
+
+
+def shape_over(sizes: config_lib.Mesh, devices: int, slices: int = 1) -> tuple[int, ...]:
+    """The size of each axis in AXES over so many devices in so many slices, none of which need be here.
+
+    Raises:
+      ConfigError: see :func:`make`.
+    """
+    wanted = {axis: getattr(sizes, axis) for axis in AXES}
     free = [axis for axis, size in wanted.items() if size == -1]
     fixed = math.prod(size for size in wanted.values() if size != -1)
     obstacle = ""
     if len(free) > 1 or not fixed:
         obstacle = f"one size may be -1 and none 0, not {_words(wanted)}"
-    elif len(devices) % fixed or (not free and fixed != len(devices)):
-        obstacle = f"{_words(wanted)} does not make {len(devices)} devices"
+    elif devices % fixed or (not free and fixed != devices):
+        obstacle = f"{_words(wanted)} does not make {devices} devices"
     if obstacle:
-        advice = _nearest(wanted, len(devices), slices)
-        raise config_lib.ConfigError(f"config section 'mesh': {obstacle}; try {advice}")
-    shape = tuple(len(devices) // fixed if size == -1 else size for size in wanted.values())
+        raise config_lib.ConfigError(f"config section 'mesh': {obstacle}; try {_nearest(wanted, devices, slices)}")
+    shape = tuple(devices // fixed if size == -1 else size for size in wanted.values())
     if shape[0] % slices:
         raise config_lib.ConfigError(
             f"config key 'mesh.replica': {shape[0]} is no multiple of the {slices} slices, and only replicas may lie "
-            f"in different slices; try {_nearest(wanted, len(devices), slices)}"
+            f"in different slices; try {_nearest(wanted, devices, slices)}"
         )
-    array = np.array(sorted(devices, key=_place)).reshape(shape)
-    mesh = Mesh(array, AXES, axis_types=(AxisType.Auto,) * len(AXES))
-    _log.info("mesh: %s over %d %s device(s)", dict(mesh.shape), len(devices), devices[0].platform)
-    return mesh
+    return shape
 
 
 # Which axis keeps its -1 where several have one: data has it by default, so that another was meant.
@@ -105,12 +114,12 @@ def _place(device: jax.Device) -> tuple[Any, ...]:
     return getattr(device, "slice_index", 0) or 0, coords or (device.process_index,), device.id
 
 
-def batch_shards(mesh: Mesh) -> int:
+def batch_shards(mesh: Mesh | AbstractMesh) -> int:
     """Parts into which the batch is split."""
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
-def check_divides(config: config_lib.Config, mesh: Mesh) -> None:
+def check_divides(config: config_lib.Config, mesh: Mesh | AbstractMesh) -> None:
     """Raise ConfigError, naming the nearest right size, unless batch, heads and tokens divide over their axes."""
     tensor, heads = mesh.shape["tensor"], config.model.heads
     if heads % tensor:

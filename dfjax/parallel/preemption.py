@@ -10,13 +10,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 import jax
 
+from dfjax.core import streams
 from dfjax.core.errors import PREEMPTED
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _NOTICE, _PLACES = "dfjax/preemption/notice/", "dfjax/preemption/places/"
 
 
 def _leave(words: str, status: int, **_) -> None:
-    print(f"dfjax: {words}", file=sys.stderr, flush=True)
+    streams.say(f"dfjax: {words}")
     os._exit(status)
 
 

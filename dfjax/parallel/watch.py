@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from dfjax import config as config_lib
-from dfjax.core.errors import FAILED, PREEMPTED, DfjaxError, Preempted
+from dfjax.core import streams
+from dfjax.core.errors import FAILED, KILLED, PREEMPTED, DfjaxError, Preempted
 from dfjax.parallel import aborts, heartbeats
 
 _log = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class Watch:
         self.is_meeting = False
         self._limits, self._rank, self._count = limits, rank, count
         self._seconds = min(_BEAT_SECONDS, limits.lost_seconds / _BEATS_BEFORE_LOST)
-        _refuse_live(heartbeats.path(folder, rank), 2 * self._seconds)
+        _refuse_live([heartbeats.path(folder, rank)], 2 * self._seconds)
         self._heart = heartbeats.Heart(folder, rank)
         self._heart.beat()
         began = self._heart.process_began() if count > 1 else 0.0
@@ -127,13 +129,15 @@ class Watch:
         """End this process at once, with its children's and JAX's ways of ending passed over, and tell the others."""
         with self._leaving:
             if stacks:
-                faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
-            print(f"dfjax: {words}", file=sys.stderr, flush=True)
+                with contextlib.suppress(OSError, ValueError):
+                    faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+            streams.say(f"dfjax: {words}")
             self._end(status, words)
             # Others may be on their way here, and are to read that this one was told to end.
             if self.is_meeting and status != PREEMPTED:
                 self._clear_away()
-            sys.stdout.flush()
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
             os._exit(status)
 
     def missing(self) -> str:
@@ -197,7 +201,9 @@ class Watch:
         for peer in self._peers:
             if words := self._fault(peer):
                 status = (peer.beat.status if peer.beat and peer.has_moved else None) or 0
-                return words, status or FAILED, peer.has_moved and not status and not self.is_meeting
+                # A lost one was killed, as a rule, and by the status that says so engines start all of them again.
+                own = KILLED if peer.has_moved else FAILED
+                return words, status or own, peer.has_moved and not status and not self.is_meeting
         return None
 
     def _fault(self, peer: _Peer) -> str:
@@ -242,22 +248,36 @@ class Watch:
         return f"process {self._rank} is {place}, for {self._still:.0f} s"
 
 
-def _refuse_live(file: Path, patience_seconds: float) -> None:
-    """Raise LiveError where the process that writes ``file`` is still there."""
-    found = heartbeats.read(file)
-    if found is None or found.status is not None or found.is_gone():
-        return
-    if not found.is_there():
-        # One of another machine: it lives if it still writes.
+def refuse_live(folder: Path) -> None:
+    """Raise LiveError where any process still gives signs of life in ``folder``. Reads only; may wait some seconds."""
+    _refuse_live(sorted(folder.glob("process_*.json")), 2 * _BEAT_SECONDS)
+
+
+def _refuse_live(files: Sequence[Path], patience_seconds: float) -> None:
+    """Raise LiveError where the process that writes one of ``files`` is still there."""
+    elsewhere = []
+    for file in files:
+        found = heartbeats.read(file)
+        if found is None or found.status is not None or found.is_gone():
+            continue
+        if found.is_there():
+            raise _live(file, found)
+        elsewhere.append((file, found))
+    if elsewhere:
+        # Those of another machine live if they still write.
         time.sleep(patience_seconds + _BEAT_SECONDS)
+    for file, found in elsewhere:
         later = heartbeats.read(file)
-        if later is None or later.count == found.count:
-            return
+        if later is not None and later.count != found.count:
+            raise _live(file, later)
+
+
+def _live(file: Path, found: heartbeats.Beat) -> LiveError:
     what = (
         "it is stopped: kill it (SIGKILL), or let it go on (SIGCONT)"
         if found.is_stopped()
         else ("wait for its end or stop it (SIGTERM saves first)")
     )
-    raise LiveError(
+    return LiveError(
         f"{file.parent.parent} is in use by {found.name}, which is {found.place}: {what}, or choose another --workdir"
     )

@@ -49,6 +49,10 @@ class Topology:
         return f"{self.kind}:{'x'.join(map(str, self.shape))}{slices}"
 
     @property
+    def is_tpu(self) -> bool:
+        return self.kind in _TPUS
+
+    @property
     def chips(self) -> int:
         """Chips of all slices; each is one device of JAX."""
         return math.prod(self.shape) * self.slices
@@ -72,7 +76,7 @@ class Topology:
 
         v5e and v6e: along 16 chips. v4 and v5p: in every dimension of whole cubes of 4 x 4 x 4.
         """
-        if self.kind not in _TPUS:
+        if not self.is_tpu:
             return (False,) * len(self.shape)
         closed = [size % self.device.ring_multiple == 0 for size in self.shape]
         return (all(closed),) * len(closed) if self.device.torus_axes == 3 else tuple(closed)
@@ -86,7 +90,7 @@ class Topology:
           TopologyError: the compiler for them is not installed, or JAX started with too few virtual devices.
         """
         prepare_environment(self)
-        found = _cpus(self) if self.kind == "cpu" else _tpus(self) if self.kind in _TPUS else _gpus(self)
+        found = _cpus(self) if self.kind == "cpu" else _tpus(self) if self.is_tpu else _gpus(self)
         if len(found) != self.chips:
             raise TopologyError(f"the compiler for {self} knows {len(found)} devices, not {self.chips}")
         return found
@@ -140,7 +144,7 @@ def prepare_environment(topology: Topology) -> None:
     jax.config.update("jax_platforms", "cpu")
     if topology.kind == "cpu":
         _add_flags(f"--xla_force_host_platform_device_count={topology.chips}")
-    elif topology.kind not in _TPUS:
+    elif not topology.is_tpu:
         # Kernels cannot be tried out on a GPU that is not there.
         _add_flags("--xla_gpu_autotune_level=0", "--xla_gpu_enable_triton_gemm=false")
 

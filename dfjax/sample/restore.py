@@ -41,13 +41,19 @@ def load(workdir: Path | str, mesh: Mesh, step: int | None = None, average: floa
       CheckpointError: there is no such checkpoint or average, or it is damaged.
     """
     room = Workdir(Path(workdir))
-    newest = room.require_checkpoint()
+    # A damaged newest one bars only who asks for it.
+    newest = room.require_checkpoint() if step is None or not room.steps() else step
     if average is not None:
         return _reconstructed(room, mesh, step, average)
-    step = newest if step is None else step
+    step = newest
     if step not in room.steps():
         raise CheckpointError(
             f"{room.path} has no checkpoint of step {step}; it has {', '.join(map(str, room.steps()))}"
+        )
+    if missing := room.incomplete(step):
+        raise CheckpointError(
+            f"the checkpoint {room.checkpoints / f'step_{step}'} is damaged, or is being deleted: {', '.join(missing)} "
+            "missing"
         )
     with Checkpoints(room.checkpoints) as checkpoints:
         config, tokenizer, denoiser, wanted = _described(checkpoints, step, mesh)

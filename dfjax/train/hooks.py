@@ -5,13 +5,12 @@ import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from clu import metric_writers
 
 from dfjax.core import storage
 from dfjax.data import pipeline, sources
 from dfjax.parallel import heartbeats
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import run, validation
+from dfjax.train import report, run, validation
 from dfjax.train.state import TrainState
 
 _log = logging.getLogger(__name__)
@@ -36,9 +35,7 @@ def is_due(every_steps: int, number: int, total: int) -> bool:
     return number == total or bool(every_steps and number % every_steps == 0)
 
 
-def call(
-    hooks: Sequence[Hook], state: TrainState, number: int, total: int, writer: metric_writers.MetricWriter
-) -> None:
+def call(hooks: Sequence[Hook], state: TrainState, number: int, total: int, writer: report.Writer) -> None:
     """Call the hooks that are due after the step ``number`` of ``total``, and write what they give."""
     for hook in hooks:
         if is_due(hook.every_steps, number, total):

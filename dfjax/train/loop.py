@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from clu import metric_writers, periodic_actions
 
 from dfjax import config as config_lib
 from dfjax.checkpoint import retry
@@ -89,7 +88,7 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
     state, ledger = ready.state, ready.ledger
     batches = _batches(ready)
     with batches, contextlib.closing(_writer(ready)) as writer:
-        actions = _actions(ready.room, writer, total, config.train.log_every_steps, profile)
+        actions = _actions(ready, writer, profile)
         heartbeats.note("reading the first records", ready.start, slow=True)
         first = next(batches)
         use = speed.of(config, state.params)
@@ -171,13 +170,13 @@ def _log_scalars(ready: run.Run, writer, progress: report.Progress, pace: Pace, 
         ledger.check(config.data.max_bad_share, min(ready.position_after(number), len(ready.source)))
 
 
-def _writer(ready: run.Run) -> metric_writers.MetricWriter:
+def _writer(ready: run.Run) -> report.Writer:
     """Writers of scalars, once what was written past the run's first step is forgotten."""
     if jax.process_index() == 0:
         report.forget_after(ready.room.metrics, ready.start)
         report.forget_after(ready.room.skipped_steps, ready.start)
     rollback.write(ready)
-    return report.writer(ready.room, ready.start)
+    return report.writer(ready.room, ready.start, with_tensorboard=ready.config.train.tensorboard)
 
 
 def _batches(ready: run.Run):
@@ -212,16 +211,27 @@ def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
     return compiled, seconds
 
 
-def _actions(
-    room: Workdir, writer, total: int, every_steps: int, profile: bool
-) -> list[periodic_actions.PeriodicAction]:
-    actions: list[periodic_actions.PeriodicAction] = [
-        periodic_actions.ReportProgress(num_train_steps=total, writer=writer, every_steps=every_steps, every_secs=None)
-    ]
-    if profile and jax.process_index() == 0:
+def _actions(ready: run.Run, writer: report.Writer, profile: bool) -> list[Callable]:
+    """What is called with each step's number: clu's, in the first process, where files for TensorBoard are wanted."""
+    config = ready.config.train
+    if jax.process_index() or not (config.tensorboard or profile):
+        return []
+    from clu import periodic_actions
+
+    actions: list[Callable] = []
+    if config.tensorboard:
+        actions.append(
+            periodic_actions.ReportProgress(
+                num_train_steps=config.num_steps,
+                writer=writer,
+                every_steps=config.log_every_steps,
+                every_secs=None,
+            )
+        )
+    if profile:
         actions.append(
             periodic_actions.Profile(
-                logdir=str(room.path), num_profile_steps=5, profile_duration_ms=None, first_profile=10
+                logdir=str(ready.room.path), num_profile_steps=5, profile_duration_ms=None, first_profile=10
             )
         )
     return actions

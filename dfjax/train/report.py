@@ -7,11 +7,10 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
-from clu import metric_writers
 
 from dfjax.checkpoint.store import CheckpointError
 from dfjax.checkpoint.workdir import Workdir
@@ -54,7 +53,29 @@ class Lines:
             _log.warning("the last %d bytes of %s could not be written", len(self._left), self._path)
 
 
-class JsonLines(metric_writers.MetricWriter):
+class Writer(Protocol):
+    """What takes scalars and pictures (uint8 [n, height, width, 3]) by name: clu's MetricWriter, as far as it is used.
+
+    clu's own class is not named where it need not be, since importing it loads TensorFlow: that takes seconds, and some
+    hundred MB.
+    """
+
+    def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None: ...
+    def write_images(self, step: int, images: Mapping[str, Any]) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Nowhere:
+    """The writer of all processes but the first, and of files that nobody wants."""
+
+    def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None: ...
+    def write_images(self, step: int, images: Mapping[str, Any]) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class JsonLines:
     """Scalars as lines ``{"step", "time", name: value, ...}`` of a file; other kinds are left to TensorBoard."""
 
     def __init__(self, path: Path, start: int):
@@ -69,14 +90,7 @@ class JsonLines(metric_writers.MetricWriter):
         values = {k: float(v) if math.isfinite(float(v)) else str(float(v)) for k, v in scalars.items()}
         self._lines.add({"step": int(step), "time": round(time.time(), 3), **values})
 
-    def write_summaries(self, *_, **__) -> None: ...
-    def write_images(self, *_, **__) -> None: ...
-    def write_videos(self, *_, **__) -> None: ...
-    def write_audios(self, *_, **__) -> None: ...
-    def write_texts(self, *_, **__) -> None: ...
-    def write_histograms(self, *_, **__) -> None: ...
-    def write_pointcloud(self, *_, **__) -> None: ...
-    def write_hparams(self, *_, **__) -> None: ...
+    def write_images(self, step: int, images: Mapping[str, Any]) -> None: ...
 
     def flush(self) -> None:
         self._lines.flush()
@@ -85,17 +99,17 @@ class JsonLines(metric_writers.MetricWriter):
         self._lines.close()
 
 
-class Summaries(metric_writers.MetricWriter):
-    """clu's writers, to which a storage that fails costs some points of the curves, and not the run."""
+class Summaries:
+    """A writer of TensorBoard's files, to which storage that fails costs some points of the curves, and not the run."""
 
-    def __init__(self, make: Callable[[], metric_writers.MetricWriter]):
+    def __init__(self, make: Callable[[], Writer]):
         self._make, self._is_told = make, False
-        self._writer: metric_writers.MetricWriter | None = None
+        self._writer: Writer | None = None
 
-    def _call(self, name: str, *args, **kwargs) -> None:
+    def _call(self, name: str, *args) -> None:
         try:
             self._writer = self._writer or self._make()
-            getattr(self._writer, name)(*args, **kwargs)
+            getattr(self._writer, name)(*args)
         except Exception as error:
             if not (fault := storage.fault(error)):
                 raise
@@ -108,32 +122,11 @@ class Summaries(metric_writers.MetricWriter):
                 if broken:
                     broken.close()
 
-    def write_summaries(self, *args, **kwargs) -> None:
-        self._call("write_summaries", *args, **kwargs)
+    def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
+        self._call("write_scalars", step, scalars)
 
-    def write_scalars(self, *args, **kwargs) -> None:
-        self._call("write_scalars", *args, **kwargs)
-
-    def write_images(self, *args, **kwargs) -> None:
-        self._call("write_images", *args, **kwargs)
-
-    def write_videos(self, *args, **kwargs) -> None:
-        self._call("write_videos", *args, **kwargs)
-
-    def write_audios(self, *args, **kwargs) -> None:
-        self._call("write_audios", *args, **kwargs)
-
-    def write_texts(self, *args, **kwargs) -> None:
-        self._call("write_texts", *args, **kwargs)
-
-    def write_histograms(self, *args, **kwargs) -> None:
-        self._call("write_histograms", *args, **kwargs)
-
-    def write_pointcloud(self, *args, **kwargs) -> None:
-        self._call("write_pointcloud", *args, **kwargs)
-
-    def write_hparams(self, *args, **kwargs) -> None:
-        self._call("write_hparams", *args, **kwargs)
+    def write_images(self, step: int, images: Mapping[str, Any]) -> None:
+        self._call("write_images", step, images)
 
     def flush(self) -> None:
         self._call("flush")
@@ -167,11 +160,25 @@ def forget_after(path: Path, step: int) -> None:
         storage.replace(path, "".join(kept).encode())
 
 
-def writer(room: Workdir, start: int) -> metric_writers.MetricWriter:
-    """clu's writers (TensorBoard event files, log lines) and :class:`JsonLines`; only the first process writes."""
-    first = jax.process_index() == 0
-    standard = Summaries(lambda: metric_writers.create_default_writer(room.path, just_logging=not first))
-    return metric_writers.MultiWriter([standard, JsonLines(room.metrics, start)]) if first else standard
+def tensorboard(folder: Path, *, wanted: bool = True, asynchronous: bool = True) -> Writer:
+    """clu's writers (event files, log lines) in the first process, if ``wanted``; the others write nothing."""
+    if jax.process_index() or not wanted:
+        return Nowhere()
+    from clu import metric_writers
+
+    return metric_writers.create_default_writer(folder, asynchronous=asynchronous)
+
+
+def writer(room: Workdir, start: int, *, with_tensorboard: bool = True) -> Writer:
+    """:class:`JsonLines` of a run that goes on from the step ``start``, and :func:`tensorboard` if it is wanted."""
+    if jax.process_index():
+        return Nowhere()
+    lines = JsonLines(room.metrics, start)
+    if not with_tensorboard:
+        return lines
+    from clu import metric_writers
+
+    return metric_writers.MultiWriter([Summaries(lambda: tensorboard(room.path)), lines])
 
 
 class Progress:

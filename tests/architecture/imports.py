@@ -23,7 +23,8 @@ LAYERS = {
     "sample": 3,
     "plan": 4,
     "evals": 4,
-    "launching": 4,
+    # Above what it names machines by, and the report that it makes of a sweep.
+    "launching": 4.5,
     "cli": 5,
 }
 

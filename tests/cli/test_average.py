@@ -26,7 +26,7 @@ def snapshotted(damaged, tmp_path_factory):
 
 
 def _average(room, *flags):
-    return command.dfjax("average", f"--workdir={room.path}", *flags, "--compilation_cache=off")
+    return command.dfjax("average", f"--workdir={room.path}", *flags, command.compiled())
 
 
 def _load(room, std, step=None):

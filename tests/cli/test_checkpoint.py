@@ -7,7 +7,7 @@ from tests import command
 
 
 def _checkpoint(action, room, *flags):
-    return command.dfjax("checkpoint", action, f"--workdir={room}", "--compilation_cache=off", *flags)
+    return command.dfjax("checkpoint", action, f"--workdir={room}", command.compiled(), *flags)
 
 
 def test_a_run_is_listed_inspected_and_verified_and_a_fault_is_named(trained, tmp_path):

@@ -19,7 +19,7 @@ QUICK = ("--evaluators=validation", "--num_images=4", "--batch_size=4")
 
 
 def _evaluate(room, *flags):
-    return command.dfjax("evaluate", f"--workdir={room}", "--compilation_cache=off", *flags)
+    return command.dfjax("evaluate", f"--workdir={room}", command.compiled(), *flags)
 
 
 def _lines(room):
@@ -41,7 +41,6 @@ def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tm
     names = {line["name"] for line in lines if line["step"] == 6}
     assert {"validation_loss", "kid_efficientnet_lite0", "caption_rank", "near_copies", "heldout_win"} <= names
     assert {line["split"] for line in lines} == {"train", "real"}
-    assert any(path.name.startswith("events.out.tfevents") for path in (copy / "eval").iterdir())
     assert "Traceback" not in done.stderr
     again = _evaluate(copy, "--num_images=12")
     assert (again.returncode, again.stdout) == (0, "")
@@ -91,6 +90,15 @@ def test_a_damaged_checkpoint_is_no_reason_to_leave_the_others(copy):
     assert {line["step"] for line in _lines(copy)} == {6}
 
 
+def test_a_newest_checkpoint_that_lacks_something_is_passed_over_with_a_line(copy):
+    shutil.copytree(copy / "checkpoints" / "step_6", copy / "checkpoints" / "step_7")
+    shutil.rmtree(copy / "checkpoints" / "step_7" / "ema")
+    done = _evaluate(copy, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "step 7 is passed over: it is being deleted, or damaged" in done.stderr
+    assert {line["step"] for line in _lines(copy)} == {6}
+
+
 def test_a_folder_that_is_no_run_is_refused_and_left_as_it_is(tmp_path):
     done = _evaluate(tmp_path / "missing", *QUICK)
     assert done.returncode == 1
@@ -99,7 +107,13 @@ def test_a_folder_that_is_no_run_is_refused_and_left_as_it_is(tmp_path):
 
 
 def test_inside_training_the_same_is_measured_and_not_again_afterwards(tmp_path, damaged):
-    changes = ("eval.every_steps=3", "eval.evaluators=('validation',)", "eval.num_images=4", "eval.batch_size=4")
+    changes = (
+        "train.tensorboard=True",
+        "eval.every_steps=3",
+        "eval.evaluators=('validation',)",
+        "eval.num_images=4",
+        "eval.batch_size=4",
+    )
     done = command.dfjax(*command.train(tmp_path / "run", damaged, *OVERRIDES, *changes))
     assert done.returncode == 0, done.stderr[-2000:]
     lines = _lines(tmp_path / "run")
@@ -111,6 +125,11 @@ def test_inside_training_the_same_is_measured_and_not_again_afterwards(tmp_path,
     assert (tmp_path / "run" / "eval" / "grids" / "step_3.png").exists()
     again = _evaluate(tmp_path / "run")
     assert (again.returncode, again.stdout) == (0, "")
+    # Curves of both kinds.
+    assert any((tmp_path / "run" / "eval").glob("events.out.tfevents*"))
+    shutil.rmtree(tmp_path / "run" / "eval")
+    assert _evaluate(tmp_path / "run", *QUICK).returncode == 0
+    assert any((tmp_path / "run" / "eval").glob("events.out.tfevents*"))
 
 
 def test_beside_a_training_each_checkpoint_is_evaluated_once_however_often_it_is_killed(tmp_path, damaged):

@@ -7,7 +7,7 @@ from tests.evals.report import made_up, parsed
 
 
 def _report(*arguments):
-    return command.dfjax("report", *map(str, arguments), "--compilation_cache=off")
+    return command.dfjax("report", *map(str, arguments), command.compiled())
 
 
 def test_a_page_is_written_and_its_path_printed(tmp_path):

@@ -21,10 +21,19 @@ def test_a_run_keeps_everything_in_its_folder(trained):
     assert config.from_json(room.config.read_text()).train.num_steps == 6
     names = {path.name for path in room.path.iterdir()}
     assert {"tokenizer.model", "parameters.txt", "metrics.jsonl", "samples", "bad_records.jsonl"} <= names
-    assert any(name.startswith("events.out.tfevents") for name in names)
     assert Image.open(room.path / "samples" / "step_6.png").size[0] > 4 * 64
     assert "is new" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_tensorflow_is_loaded_only_for_files_of_tensorboard(wanted, damaged, tmp_path):
+    words = command.train(tmp_path / "run", damaged, *OVERRIDES, f"train.tensorboard={wanted}")
+    process = command.start(*words, program=("-X", "importtime", *command.DFJAX))
+    ((status, said),) = command.ends([process])
+    assert status == 0, said[-2000:]
+    assert ("tensorflow" in {line.split("|")[-1].strip() for line in said.splitlines()}) == wanted
+    assert any((tmp_path / "run").glob("events.out.tfevents*")) == wanted
 
 
 def test_progress_is_shown_and_every_scalar_is_in_the_metrics(trained):
@@ -85,7 +94,7 @@ def test_sample_draws_a_row_for_each_prompt_and_warns_of_a_cut_one(trained, tmp_
     done = command.dfjax(
         "sample", f"--workdir={room.path}", "--prompt=an owl", f"--prompt={long}", "--num=3", "--scale=2",
         "--sampler=euler", "--steps=3", "--guidance=2", "--seed=5", f"--out={out}", f"--film={film}",
-        "--compilation_cache=off",
+        command.compiled(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(out), str(film)]
@@ -112,9 +121,7 @@ def test_sample_draws_a_row_for_each_prompt_and_warns_of_a_cut_one(trained, tmp_
 )
 def test_what_cannot_be_drawn_is_refused_in_a_line(flag, words, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = command.dfjax(
-        "sample", f"--workdir={trained[0].path}", "--prompt=x", *flag.split(), "--compilation_cache=off"
-    )
+    done = command.dfjax("sample", f"--workdir={trained[0].path}", "--prompt=x", *flag.split(), command.compiled())
     assert done.returncode in (1, 2)
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -132,7 +139,7 @@ def test_sample_draws_inside_a_mask_and_keeps_the_rest(trained, tmp_path):
         "sample", f"--workdir={room.path}", "--prompt=an owl", "--prompt=a banana", "--num=1", "--scale=1",
         f"--image={tmp_path / 'picture.png'}", f"--mask={tmp_path / 'mask.png'}", "--sampler=dpmpp_2m_sde",
         "--steps=3", "--grid=log_snr", "--guidance=2", "--guidance=3", "--guidance_interval=0.2,1",
-        f"--guide_step={room.steps()[-1]}", f"--guide={room.path}", f"--out={out}", "--compilation_cache=off",
+        f"--guide_step={room.steps()[-1]}", f"--guide={room.path}", f"--out={out}", command.compiled(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     drawn = np.asarray(Image.open(out))

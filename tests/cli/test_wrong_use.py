@@ -10,7 +10,7 @@ def _words(done, status):
     """What a command that failed said: short, on stderr, and no traceback."""
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 14
+    assert len(done.stderr.strip().splitlines()) <= 16
     return done.stderr
 
 
@@ -122,7 +122,7 @@ def test_a_folder_of_other_things_is_not_trained_in(tmp_path):
 
 
 def test_an_empty_work_directory_has_nothing_to_sample_from(tmp_path):
-    done = command.dfjax("sample", f"--workdir={tmp_path}", "--prompt=x", "--compilation_cache=off")
+    done = command.dfjax("sample", f"--workdir={tmp_path}", "--prompt=x", command.compiled())
     assert "has no checkpoint (nothing yet): `dfjax train" in _words(done, 1)
 
 
@@ -156,3 +156,10 @@ def test_a_picture_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     assert "name it x.png" in _words(command.dfjax(*wish, f"--out={tmp_path / 'x.xyz'}"), 2)
     assert "is a folder" in _words(command.dfjax(*wish, f"--out={tmp_path}"), 2)
     assert "make it first" in _words(command.dfjax(*wish, f"--out={tmp_path / 'missing' / 'x.png'}"), 2)
+
+
+def test_nothing_is_said_to_a_reader_that_has_gone():
+    process = command.start("train", "--help")
+    process.stdout.close()
+    words = process.stderr.read()
+    assert (process.wait(60), words) == (1, "")

@@ -41,6 +41,12 @@ def _draw(sampler, folder, seed=1, **settings):
     return drawing.draw(sampler, sampler.params, CAPTIONS, _settings(**settings), seed, folder)
 
 
+def _are_one(one, other) -> bool:
+    """Whether pictures are equal within float32: now and then a level is rounded to its other neighbour."""
+    off = np.abs(one.astype(int) - other.astype(int))
+    return bool(off.max() <= 1 and (off > 0).mean() < 0.002)
+
+
 @pytest.mark.parametrize(
     ("count", "places"), [(2, [0, 2]), (5, [0, 1, 2, 3, 4]), (10, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]), (3, [0, 1, 3])]
 )
@@ -53,9 +59,9 @@ def test_captions_are_spread_evenly_and_repeated_evenly(count, places):
 def test_a_picture_is_the_same_in_every_batch_and_differs_by_its_index_and_the_seed(tmp_path):
     pictures = _draw(Counted(2), tmp_path / "a")
     assert pictures.shape == (5, 16, 16, 3)
-    np.testing.assert_array_equal(_draw(Counted(5), tmp_path / "b"), pictures)
-    assert (pictures[0] != pictures[2]).any()
-    assert (_draw(Counted(5), tmp_path / "c", seed=2) != pictures).any()
+    assert _are_one(_draw(Counted(5), tmp_path / "b"), pictures)
+    assert not _are_one(pictures[0], pictures[2])
+    assert not _are_one(_draw(Counted(5), tmp_path / "c", seed=2), pictures)
 
 
 def test_guidance_leads_away_from_the_negative_prompt(tmp_path):

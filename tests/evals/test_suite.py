@@ -3,12 +3,13 @@
 import jax
 import numpy as np
 import pytest
-from clu import metric_writers
 from PIL import Image
 
+from dfjax import config
 from dfjax.evals import bench as bench_lib
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
+from dfjax.evals.figures import Measure
 from dfjax.evals.subject import Drawn
 from dfjax.evals.suite import Suite
 from dfjax.evals.text import minilm
@@ -29,7 +30,7 @@ class _Words:
         return np.stack([np.random.default_rng(seed).normal(size=8) for seed in seeds]).astype(np.float32)
 
 
-class _Scalars(metric_writers.MetricWriter):
+class _Scalars:
     """A writer that remembers."""
 
     def __init__(self):
@@ -41,13 +42,6 @@ class _Scalars(metric_writers.MetricWriter):
     def write_images(self, step, images):
         self.pictures.setdefault(step, {}).update(images)
 
-    def write_summaries(self, *_, **__): ...
-    def write_videos(self, *_, **__): ...
-    def write_audios(self, *_, **__): ...
-    def write_texts(self, *_, **__): ...
-    def write_histograms(self, *_, **__): ...
-    def write_pointcloud(self, *_, **__): ...
-    def write_hparams(self, *_, **__): ...
     def flush(self): ...
     def close(self): ...
 
@@ -90,7 +84,7 @@ def test_a_checkpoint_is_measured_once_for_its_settings_and_shown(make, params, 
     assert all(line["step"] == 7 and line["split"] == "train" and line["num_images"] > 0 for line in lines)
     assert suite.is_done(7, 0)
     assert suite.measure(params, 7, 0) == []
-    assert suite._writer.scalars[7] == pytest.approx({f"eval/{name}": value for name, value in found.items()})
+    assert suite._writer.scalars[7] == pytest.approx({f"eval/train/{name}": value for name, value in found.items()})
     # Another start finds it, and a step with other weights after a rollback is another.
     again = make()
     assert again.is_done(7, 0)
@@ -130,6 +124,7 @@ def test_real_held_out_pictures_are_the_ceiling_once(make, params):
     assert {line["split"] for line in lines} == {"real"}
     assert {line["evaluator"] for line in lines} == {"distances", "alignment", "memory"}
     assert suite.ceiling() == make().ceiling() == []
+    assert suite._writer.scalars[0]["eval/real/kid_means"] == _values(lines)["kid_means"]
     # The two splits have the same pictures: each is its own nearest one.
     assert _values(lines)["nearest_training_distance"] == pytest.approx(0, abs=1e-6)
     assert _values(lines)["precision_means"] == 1
@@ -142,19 +137,54 @@ def test_a_kill_between_evaluators_costs_only_what_was_not_said(make, params, mo
         raise KeyboardInterrupt
 
     measure = suite._measures["memory"]
-    suite._measures["memory"] = killed
+    suite._measures["memory"] = Measure(killed, measure.uses)
     with pytest.raises(KeyboardInterrupt):
         suite.measure(params, 7, 0)
     assert {line["evaluator"] for line in suite.record.lines()} == {"validation", "distances", "alignment"}
+    assert "eval/train/caption_rank" in suite._writer.scalars[7]
     suite._measures["memory"] = measure
     assert {line["evaluator"] for line in suite.measure(params, 7, 0)} == {"memory", "heldout"}
 
 
 def test_where_nothing_is_held_out_it_says_what_to_do(make):
     with pytest.raises(EvaluationError, match=r"set data.validation_split, or choose --evaluators without"):
-        make(**{"data.validation_split": ""})
+        make(**{"data.validation_split": "", "eval.evaluators": ("heldout", "memory")})
     suite = make(**{"data.validation_split": "", "eval.evaluators": ("distances",)})
     assert suite.ceiling() == []
+
+
+def test_of_the_default_evaluators_those_are_left_out_that_need_held_out_pictures(make, params, caplog):
+    suite = make(**{"data.validation_split": "", "eval.evaluators": config.Eval().evaluators})
+    assert "validation and heldout are left out: nothing is held out" in caplog.text
+    assert {line["evaluator"] for line in suite.measure(params, 7, 0)} == {"distances", "alignment", "memory"}
+    assert suite.is_done(7, 0)
+
+
+def test_other_weights_of_one_evaluator_measure_only_that_one_again(make, params, monkeypatch):
+    both = {"eval.evaluators": ("validation", "memory")}
+    make(**both).measure(params, 7, 0)
+    monkeypatch.setattr(bench_lib.features, "make", lambda *_, **__: Means("other"))
+    assert {line["evaluator"] for line in make(**both).measure(params, 7, 0)} == {"memory"}
+
+
+def test_what_is_drawn_otherwise_is_shown_beside_what_the_run_would_draw(make, params, tmp_path):
+    make().measure(params, 7, 0)
+    own = (tmp_path / "eval" / "grids" / "step_7.png").read_bytes()
+    other = make(split="test")
+    other.measure(params, 7, 0)
+    assert other.bench.shown == tmp_path / "eval" / other.bench.settings
+    assert (other.bench.shown / "nearest" / "step_7.json").exists()
+    assert (tmp_path / "eval" / "grids" / "step_7.png").read_bytes() == own
+
+
+def test_the_reference_file_is_of_the_split_that_is_measured(make, tmp_path):
+    file = tmp_path / "statistics.safetensors"
+    bench = make(split="test", **{"eval.evaluators": ("distances",)}).bench
+    again = Bench(bench.config, bench.mesh, bench.folder, "test", file)
+    assert len(again.train_features) == 23
+    assert not file.exists()
+    assert len(again.real_features) == len(again.require_heldout())
+    assert file.exists()
 
 
 def test_of_few_pictures_only_what_can_be_told_is_told(make, params):

@@ -6,11 +6,11 @@ import re
 import pytest
 
 from dfjax import config as config_lib
-from dfjax.checkpoint.lock import Lock
 from dfjax.checkpoint.store import ITEMS, CheckpointError
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.evals import watch
 from dfjax.evals.errors import EvaluationError
+from dfjax.parallel import heartbeats
 
 
 class Run:
@@ -38,7 +38,7 @@ class Run:
         self.later.pop(0)(self)
 
     def steps(self, wish="all", watching=True, done=()):
-        return list(watch.steps(self.room, wish, watching, lambda step: step in done, 1.0, self.sleep))
+        return list(watch.steps(self.room, wish, watching, lambda step: step in done, 1.0, sleep=self.sleep))
 
 
 def test_without_a_watch_there_is_what_is_there(tmp_path):
@@ -77,7 +77,7 @@ def test_a_checkpoint_that_is_written_is_waited_for(tmp_path):
 def test_checkpoints_that_go_while_others_are_evaluated_are_not_asked_for(tmp_path):
     run = Run(tmp_path, [1, 2, 4])
     found = []
-    for step in watch.steps(run.room, "all", True, lambda step: False, 1.0, run.sleep):
+    for step in watch.steps(run.room, "all", True, lambda step: False, 1.0, sleep=run.sleep):
         found.append(step)
         if step == 1:
             run.delete(2)
@@ -92,7 +92,7 @@ def test_a_watch_starts_before_the_run(tmp_path):
         slept.append(seconds)
         Run(room.path, [4])
 
-    assert list(watch.steps(room, "all", True, lambda step: False, 0.5, sleep)) == [4]
+    assert list(watch.steps(room, "all", True, lambda step: False, 0.5, sleep=sleep)) == [4]
     assert slept == [0.5]
 
 
@@ -104,8 +104,28 @@ def test_the_latest_is_the_newest_at_each_look(tmp_path):
 def test_one_step_is_waited_for_and_no_other(tmp_path):
     run = Run(tmp_path, [1], later=[lambda r: r.add(2), lambda r: r.add(3)])
     assert run.steps("3") == [3]
-    # What training has passed does not come any more.
-    assert Run(tmp_path / "passed", [1, 3]).steps("2") == []
+    # What training has passed, or will never reach, does not come any more.
+    with pytest.raises(EvaluationError, match=r"no checkpoint of step 2, and none will come; it has 1, 3"):
+        Run(tmp_path / "passed", [1, 3]).steps("2")
+    with pytest.raises(EvaluationError, match=r"no checkpoint of step 5, and none will come; it has 1"):
+        Run(tmp_path / "beyond", [1]).steps("5")
+
+
+def test_a_run_in_which_nothing_trains_is_not_waited_for_without_end(tmp_path):
+    nothing = [lambda r: None] * 9
+    run = Run(tmp_path / "run", [1], later=[*nothing, lambda r: r.add(2), *nothing, lambda r: None])
+    with pytest.raises(EvaluationError, match=r"waited for 10 s: nothing trains in .*run, whose newest .* step 2"):
+        list(watch.steps(run.room, "all", True, lambda step: False, 1.0, 10.0, run.sleep))
+    missing = Workdir(tmp_path / "missing")
+    with pytest.raises(EvaluationError, match=r"waited for 10 s: there is no folder .*missing\. Start or resume"):
+        list(watch.steps(missing, "all", True, lambda step: False, 5.0, 10.0, lambda seconds: None))
+
+
+def test_a_run_that_trains_is_waited_for_however_long_it_takes(tmp_path):
+    run = Run(tmp_path, [1], later=[*([lambda r: None] * 30), lambda r: r.add(4)])
+    run.room.heartbeats.mkdir()
+    heartbeats.Heart(run.room.heartbeats, 0).beat()
+    assert list(watch.steps(run.room, "all", True, lambda step: False, 1.0, 10.0, run.sleep)) == [1, 4]
 
 
 def test_a_step_that_is_not_there_is_an_error_that_says_which_are(tmp_path):
@@ -123,16 +143,15 @@ def test_it_says_what_it_waits_for_once_for_each_state(tmp_path, caplog):
     run.steps()
     said = [line for line in caplog.messages if "waiting" in line]
     assert len(said) == 2
-    assert "which is at step 1 of 4; nothing trains there on this machine now" in said[0]
+    assert "which is at step 1 of 4; nothing trains there now" in said[0]
     assert "step 2 of 4" in said[1]
 
 
 def test_it_says_that_somebody_trains_there(tmp_path, caplog):
     caplog.set_level(logging.INFO, "dfjax")
     run = Run(tmp_path, [1], later=[lambda r: r.add(4)])
-    lock = Lock(run.room.checkpoints)
-    assert lock.take()
+    run.room.heartbeats.mkdir()
+    heartbeats.Heart(run.room.heartbeats, 0).beat()
     run.steps()
-    lock.leave()
     (said,) = [line for line in caplog.messages if "waiting" in line]
     assert "nothing trains there" not in said

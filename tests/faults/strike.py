@@ -27,7 +27,7 @@ from tests.faults.plan import (
 )
 from tests.faults.processes import Mark, Processes
 
-FAILED, PREEMPTED = 1, 42
+FAILED, PREEMPTED, LOST = 1, 42, 137
 # From SIGTERM to the end of all processes; from SIGSTOP of one to the end of the others, which name it.
 TERM_SECONDS = 30.0
 LOST_SECONDS, START_SECONDS = 15, 60
@@ -174,7 +174,7 @@ def _not_named(processes: Processes, missing: int) -> str:
     wrong = [
         str(rank)
         for rank, status in enumerate(processes.statuses())
-        if rank != missing and status != 0 and (status != FAILED or not named.search(processes.words(rank)))
+        if rank != missing and status != 0 and (status not in (FAILED, LOST) or not named.search(processes.words(rank)))
     ]
     return f"not named by {', '.join(wrong)}" if wrong else ""
 
@@ -190,7 +190,7 @@ def _fail_storage(processes: Processes, fault: Fault) -> Seen:
     statuses = tuple(processes.statuses())
     wrong = ""
     for rank, status in enumerate(statuses):
-        if status not in (None, 0) and (status != FAILED or "Traceback" in processes.words(rank)):
+        if status not in (None, 0) and (status not in (FAILED, LOST) or "Traceback" in processes.words(rank)):
             wrong = "ended without words"
     if not goes_on and None in statuses:
         wrong = "saved no more"

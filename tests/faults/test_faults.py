@@ -1,4 +1,7 @@
-"""A dozen kills of runs of 1, 2 and 4 processes: each ends in the state of an undisturbed run, to the bit."""
+"""A dozen kills of runs of 1, 2 and (`-m long`) 4 processes: each ends in the state of an undisturbed run, to the bit.
+
+README.md has the campaigns of hundreds.
+"""
 
 import pytest
 
@@ -21,7 +24,9 @@ def campaign(tmp_path_factory):
     return Campaign(tmp_path_factory.mktemp("faults"), SEED)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if run.processes == 4 else []) for name, run in RUNS.items()]
+)
 def test_killed_runs_end_as_undisturbed_ones(name, campaign):
     run = RUNS[name]
     lines = campaign.play(run)

@@ -32,7 +32,7 @@ def written(tmp_path_factory) -> pathlib.Path:
     tiny.TinyLabelled(data_dir=str(data)).download_and_prepare()
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
     }
     command = [sys.executable, "-m", "tests.multidevice.program", str(data), str(out)]

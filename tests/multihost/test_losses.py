@@ -21,6 +21,7 @@ OVERRIDES = (
     "mesh.fsdp=-1",
     f"train.num_steps={STEPS}",
     "train.log_every_steps=1",
+    "train.tensorboard=True",
 )
 
 

@@ -47,7 +47,7 @@ def _words_of_the_other(number: int, rank: int, is_there, folder) -> tuple[str, 
         ((status, words),) = command.ends([waiting])
     finally:
         struck.kill()
-    assert status == 1
+    assert status == 137
     *_, last = [line for line in words.splitlines() if line.startswith("dfjax:")]
     assert last.startswith(f"dfjax: process {rank} (")
     return words, last

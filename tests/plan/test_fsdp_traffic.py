@@ -31,8 +31,8 @@ VALUES = {
     "text.features": 512,
     "text.max_tokens": 64,
     "model.name": "mmdit",
-    "model.width": 512,
-    "model.heads": 8,
+    "model.width": 256,
+    "model.heads": 4,
     "model.depth": 4,
     "model.patch": 2,
     "model.overlap": False,
@@ -72,9 +72,9 @@ def fsdp():
 
 def test_only_weights_and_their_gradients_move_and_each_as_often_as_it_must(fsdp):
     found, ideal = fsdp
-    assert ideal * 0.99 <= traffic.link_bytes(found) <= ideal * 1.1
+    assert ideal * 0.98 <= traffic.link_bytes(found) <= ideal * 1.1
     kinds = {total.kind: total.link_bytes for total in traffic.by_axis(found)}
-    assert kinds["all-gather"] == pytest.approx(ideal / 2, rel=0.02)
+    assert kinds["all-gather"] == pytest.approx(ideal / 2, rel=0.03)
     assert kinds["reduce-scatter"] == pytest.approx(ideal / 2, rel=0.1)
 
 
@@ -145,7 +145,7 @@ def test_over_context_only_keys_values_and_the_parts_of_gradients_move():
     assert by_axes[("fsdp",)] <= ideal * 1.1
     # Keys and values of a layer, gathered forward, again backward, their gradients scattered; then an all-reduce of the
     # float32 part of the gradients that a chip holds, an eighth.
-    tokens, rows, width, depth = 64 + 64, 8, 512, 4
+    tokens, rows, width, depth = 64 + 64, 8, VALUES["model.width"], VALUES["model.depth"]
     keys_and_values = 3 * depth * 2 * rows * tokens * width * 2 / 2
     parameters = sum(np.prod(x.shape) for x in jax.tree.leaves(small_params()))
     assert by_axes[("context",)] <= (keys_and_values + 4 * parameters / 8) * 1.2

@@ -31,8 +31,10 @@ def _config(recipe, *changes) -> config_lib.Config:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "where", "changes", "share"),
-    [(mmdit_2b_512, "v5e:16x16", {}, 0.9), (mmdit_8b_1024, "v6e:16x16", OVER_CONTEXT, 1.0)],
-    ids=["2B", "8B over context"],
+    [
+        pytest.param(mmdit_2b_512, "v5e:16x16", {}, 0.9, id="2B"),
+        pytest.param(mmdit_8b_1024, "v6e:16x16", OVER_CONTEXT, 1.0, id="8B over context", marks=pytest.mark.long),
+    ],
 )
 def test_a_recipe_fits_the_slice_that_it_is_meant_for(recipe, where, changes, share):
     plan = report.make(_config(recipe, changes), topology.parse(where))

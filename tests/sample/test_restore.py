@@ -1,5 +1,7 @@
 """A trained denoiser from a work directory."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,3 +55,13 @@ def test_a_step_that_is_not_there_is_refused_with_those_that_are(run):
 def test_an_empty_folder_is_told_in_words(tmp_path):
     with pytest.raises(CheckpointError, match="has no checkpoint"):
         _load(tmp_path)
+
+
+def test_a_newest_checkpoint_that_lacks_something_does_not_bar_an_older_one(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "checkpoints" / "step_2" / "ema")
+    assert _load(copy, 1).step == 1
+    for asked in (None, 2):
+        with pytest.raises(CheckpointError, match=r"step_2 is damaged.* ema missing"):
+            _load(copy, asked)

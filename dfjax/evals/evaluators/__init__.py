@@ -1,7 +1,7 @@
 """The evaluators by the names that eval.evaluators takes. A new one is a module here, an entry, and a choice there.
 
 Each module has ``make(bench, model)``, which makes what all checkpoints share and raises a DfjaxError where something
-is missing, and returns a function from a subject to figures; and ``has_ceiling(bench)``: whether that function has
+is missing, and returns a Measure; and ``has_ceiling(bench)``: whether it has
 something to say of real held-out pictures too.
 """
 

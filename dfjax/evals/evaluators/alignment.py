@@ -1,15 +1,15 @@
 """Caption alignment without a model of pictures and texts: which caption would a linear probe give the picture?"""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from dfjax.core import ownership
 from dfjax.evals import alignment
-from dfjax.evals.bench import Bench, Model
+from dfjax.evals.bench import Bench, Model, digest
 from dfjax.evals.errors import EvaluationError
-from dfjax.evals.figures import Figure
+from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import retrieval
 from dfjax.evals.subject import Subject
 from dfjax.evals.text import minilm
@@ -22,8 +22,9 @@ def has_ceiling(bench: Bench) -> bool:
     return True
 
 
-def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
-    """A function from pictures to caption_rank, caption_recall_1 and caption_recall_5 of the right one among all.
+def make(bench: Bench, model: Model) -> Measure:
+    """A function from pictures to caption_rank, caption_recall_1 and caption_recall_5 of the right one among all,
+    and caption_rank_chance, the rank that pictures get which have nothing to do with their captions.
 
     The probe is fitted on the real training pictures, and kept. Captions of the same words count as one.
 
@@ -57,5 +58,6 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
             ("recall_5", found.recall_at_5),
         ):
             yield Figure(f"caption_{name}", figure.value, figure.stderr, len(right))
+        yield Figure("caption_rank_chance", (len(candidates) + 1) / 2, 0.0, len(right))
 
-    return measure
+    return Measure(measure, digest(bench.extractor.fingerprint, encode.fingerprint, train.digest, bench.wordings))

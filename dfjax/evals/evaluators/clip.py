@@ -1,10 +1,10 @@
 """CLIP score, with the user's own weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
-from dfjax.evals.figures import Figure
+from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.subject import Subject
 from dfjax.evals.text import clip
 
@@ -14,7 +14,7 @@ def has_ceiling(bench: Bench) -> bool:
     return True
 
 
-def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
+def make(bench: Bench, model: Model) -> Measure:
     """A function from pictures to clip_score, from 0 to 100.
 
     Raises:
@@ -30,4 +30,4 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
     def measure(subject: Subject) -> Iterator[Figure]:
         yield scorer.score(subject.pictures, subject.captions)
 
-    return measure
+    return Measure(measure, scorer.fingerprint[:12])

@@ -2,13 +2,13 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
-from dfjax.evals.figures import Figure
+from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import frechet, kid, manifold
 from dfjax.evals.reference import Features
 from dfjax.evals.subject import Subject
@@ -24,7 +24,7 @@ def has_ceiling(bench: Bench) -> bool:
     return bench.real is not bench.heldout
 
 
-def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
+def make(bench: Bench, model: Model) -> Measure:
     """A function from pictures to kid_F, frechet_F, precision_F, recall_F, density_F and coverage_F, F the features.
 
     What needs more pictures than there are is left out, with a line in the log: the Fréchet distance wants twice as
@@ -81,7 +81,7 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
             figure = getattr(found, field.name)
             yield Figure(f"{field.name}_{on}", figure.value, figure.stderr, count)
 
-    return measure
+    return Measure(measure, bench.extractor.fingerprint[:12])
 
 
 def _is_enough(features: Features) -> bool:

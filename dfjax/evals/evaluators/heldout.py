@@ -1,15 +1,18 @@
 """Held-out pairs: is what is drawn for a held-out caption nearer to its own real picture than to the others?"""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dfjax.evals.bench import Bench, Model
+from dfjax.evals.bench import Bench, Model, digest
 from dfjax.evals.errors import EvaluationError
-from dfjax.evals.figures import Figure
+from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import estimate, neighbours
 from dfjax.evals.metrics.inputs import unit
 from dfjax.evals.subject import Drawn
+
+# Distances that differ by less, of themselves or at all, count as the same.
+_TIE = 1e-5
 
 
 def has_ceiling(bench: Bench) -> bool:
@@ -17,7 +20,7 @@ def has_ceiling(bench: Bench) -> bool:
     return False
 
 
-def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
+def make(bench: Bench, model: Model) -> Measure:
     """A function from what was drawn to the :func:`figures` ``heldout_...``.
 
     Distances are Euclidean, of features that are scaled to length 1, and so between 0 and 2.
@@ -33,7 +36,7 @@ def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
         distance = np.sqrt(neighbours.squared_distances(unit(subject.heldout_features), real))
         yield from figures("heldout", distance, np.array(places), captions)
 
-    return measure
+    return Measure(measure, digest(bench.extractor.fingerprint, bench.require_heldout().digest))
 
 
 def require_wrong_ones(captions: Sequence[str], evaluator: str) -> None:
@@ -50,7 +53,8 @@ def figures(name: str, distance: np.ndarray, places: np.ndarray, captions: Seque
 
     NAME_distance: to the real picture of the caption. NAME_distance_wrong: to those of other captions, the mean.
     NAME_ratio: the first over the second; 1 is chance. NAME_win: the share of the wrong pictures that are farther than
-    the right one; 0.5 is chance. Standard errors are over captions, whose pictures are no independent draws.
+    the right one, those of the same distance half; 0.5 is chance. Standard errors are over captions, whose pictures are
+    no independent draws.
 
     Args: as for :func:`by_caption`.
     """
@@ -75,7 +79,9 @@ def by_caption(
     is_wrong = names[places][:, None] != names[None]
     to_right = distance[np.arange(len(places)), places]
     to_wrong = np.where(is_wrong, distance, 0).sum(axis=1) / np.maximum(is_wrong.sum(axis=1), 1)
-    farther = (distance > to_right[:, None]) + 0.5 * (distance == to_right[:, None])
+    # A picture that is in the data twice is as far as itself, but for rounding, which depends on the batch.
+    is_tied = np.isclose(distance, to_right[:, None], rtol=_TIE, atol=_TIE)
+    farther = np.where(is_tied, 0.5, distance > to_right[:, None])
     win = np.where(is_wrong, farther, 0).sum(axis=1) / np.maximum(is_wrong.sum(axis=1), 1)
     drawn_for = names[places]
     groups = [drawn_for == name for name in dict.fromkeys(drawn_for.tolist())]

@@ -1,15 +1,15 @@
 """LPIPS, with the user's own weights: is what is drawn for a held-out caption perceptually near its real picture?"""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from dfjax.evals import features
-from dfjax.evals.bench import Bench, Model
+from dfjax.evals.bench import Bench, Model, digest
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.evaluators import heldout
-from dfjax.evals.figures import Figure
+from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import neighbours
 from dfjax.evals.subject import Drawn
 
@@ -24,7 +24,7 @@ def has_ceiling(bench: Bench) -> bool:
     return False
 
 
-def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
+def make(bench: Bench, model: Model) -> Measure:
     """A function from what was drawn to the figures ``lpips_...`` of :func:`heldout.figures`.
 
     Raises:
@@ -51,4 +51,4 @@ def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
         distance = neighbours.squared_distances(*(x.astype(np.float64) for x in (extractor(pictures), compared)))
         yield from heldout.figures("lpips", distance, right, [real.captions[place] for place in used])
 
-    return measure
+    return Measure(measure, digest(extractor.fingerprint, real.digest))

@@ -1,17 +1,17 @@
 """Is it only memory? How near the drawn pictures are to training pictures, against how near real unseen ones are."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from dfjax.core import images
+from dfjax.core import images, storage
 from dfjax.evals import sheets
-from dfjax.evals.bench import Bench, Model
+from dfjax.evals.bench import Bench, Model, digest
 from dfjax.evals.errors import EvaluationError
-from dfjax.evals.figures import Figure
+from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import estimate, neighbours
 from dfjax.evals.metrics.inputs import unit
 from dfjax.evals.subject import Drawn, Subject
@@ -25,7 +25,7 @@ def has_ceiling(bench: Bench) -> bool:
     return True
 
 
-def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
+def make(bench: Bench, model: Model) -> Measure:
     """A function from pictures to figures, which also writes ``nearest/step_N.png`` and ``.json``: the nearest ones.
 
     Distances are Euclidean, of features scaled to length 1. Figures: nearest_training_distance, the mean.
@@ -49,12 +49,12 @@ def make(bench: Bench, model: Model) -> Callable[[Subject], Iterator[Figure]]:
         first, count = distances[:, 0], len(distances)
         distance = estimate.mean(first)
         if isinstance(subject, Drawn) and jax.process_index() == 0:
-            _show(bench, subject, places, first, bench.folder / "nearest")
+            _show(bench, subject, places, first, bench.shown / "nearest")
         yield Figure("nearest_training_distance", distance.value, distance.stderr, count)
-        share = float((first <= near).mean())
-        yield Figure("near_copies", share, (share * (1 - share) / count) ** 0.5, count)
+        copies = estimate.share(int((first <= near).sum()), count)
+        yield Figure("near_copies", copies.value, copies.stderr, count)
 
-    return measure
+    return Measure(measure, digest(bench.extractor.fingerprint, bench.train.digest))
 
 
 def _show(bench: Bench, subject: Drawn, places: np.ndarray, distances: np.ndarray, folder: Path) -> None:
@@ -78,4 +78,4 @@ def _show(bench: Bench, subject: Drawn, places: np.ndarray, distances: np.ndarra
         }
         for row in rows
     ]
-    (folder / f"step_{subject.step}.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    storage.replace(folder / f"step_{subject.step}.json", (json.dumps(told, indent=1) + "\n").encode())

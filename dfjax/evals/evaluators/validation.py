@@ -1,10 +1,10 @@
 """The validation loss by fixed noise levels, overall and per level, with its error over records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from dfjax.data import pipeline
-from dfjax.evals.bench import Bench, Model
-from dfjax.evals.figures import Figure
+from dfjax.evals.bench import Bench, Model, digest
+from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.subject import Drawn
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.train import validation
@@ -15,7 +15,7 @@ def has_ceiling(bench: Bench) -> bool:
     return False
 
 
-def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
+def make(bench: Bench, model: Model) -> Measure:
     """A function from a checkpoint to validation_loss, the mean over the levels, and validation_loss_t=... for each.
 
     Raises:
@@ -38,4 +38,4 @@ def make(bench: Bench, model: Model) -> Callable[[Drawn], Iterator[Figure]]:
         for name, loss in losses(subject.params, arrays).items():
             yield Figure(name.replace("/", "_"), loss.mean, loss.stderr, count)
 
-    return measure
+    return Measure(measure, digest(bench.require_heldout().digest, count))

@@ -38,6 +38,15 @@ def mean(values: Float[np.ndarray, "n"], groups: Int[np.ndarray, "n"] | None = N
     return Estimate(value, math.sqrt(count / (count - 1) * float(off @ off)) / len(values))
 
 
+def share(count: int, of: int) -> Estimate:
+    """The share ``count / of`` of independent trials, and a standard error that is not 0 where all went one way.
+
+    The error is of the share with two trials more of each outcome (Agresti and Coull, American Statistician 1998).
+    """
+    smoothed = (count + 2) / (of + 4)
+    return Estimate(count / of, math.sqrt(smoothed * (1 - smoothed) / (of + 4)))
+
+
 def jackknife_variance(left_out: Float[np.ndarray, "n"]) -> float:
     """The jackknife's variance of a statistic, given its values with each of n parts left out in turn.
 

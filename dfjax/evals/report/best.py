@@ -13,7 +13,7 @@ FALLBACK = "validation/loss"
 LOWER, HIGHER = "lower", "higher"
 # The first that is found in a name decides. None: neither way is better by itself.
 _DIRECTIONS: tuple[tuple[str, str | None], ...] = (
-    (r"nearest_training|near_copies|distance_wrong", None),
+    (r"nearest_training|near_copies|distance_wrong|_chance", None),
     (r"(rank|top|recall_?at|recall@|hits?)_?@?\d+", HIGHER),
     (r"reciprocal|mrr", HIGHER),
     (r"(^|[/_])(precision|recall|density|coverage)", HIGHER),

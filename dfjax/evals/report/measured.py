@@ -1,8 +1,7 @@
 """Figures of ``RUN/eval/metrics.jsonl``: by name, split and checkpoint, and those of real pictures."""
 
-import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,15 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Points by (name, split), steps rising; ``real``: by name, without a step that means anything.
+    """Points by (name, split), steps rising; ``real``: alike, of real pictures, whose step means nothing.
 
-    ``left_out``: how many figures were measured in another way than the others of their name.
+    ``settings``: by split, the settings that they were all measured with. ``left_out``: how many figures of checkpoints
+    were measured in another way.
     """
 
     points: dict[tuple[str, str], list[Point]]
-    real: dict[str, Point]
+    real: dict[tuple[str, str], Point]
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
     left_out: int = 0
 
 
@@ -39,29 +40,44 @@ def read(path: Path) -> Measured:
     """All figures of a file. Of two of one name, split and step the later wins, and where the run went back to an
     earlier step, those of later steps from before that are dropped.
 
-    Figures that were measured with other settings do not belong on one curve: of each name and split those of the
-    settings with the most checkpoints count, or of the later ones of two.
+    Figures that were measured with other settings do not belong together: of each split those of the settings with the
+    most checkpoints count, or of the later ones of two, and with them those of real pictures. What an evaluator uses
+    besides (weights, say) is chosen alike, of each name.
     """
-    by_settings: dict[tuple[str, str], dict[str, dict[int, Point]]] = collections.defaultdict(dict)
-    real: dict[str, Point] = {}
+    steps: dict[str, dict[str, set[int]]] = {}
+    told: dict[tuple[str, str, str], dict[str, dict[int, Point]]] = {}
     for line in lines.read(path):
-        name, split, point = line.get("name"), line.get("split"), _point(line)
+        name, point = line.get("name"), _point(line)
         if not isinstance(name, str) or point is None:
             continue
-        if split == REAL:
-            real[name] = point
-            continue
-        ways = by_settings[name, split if isinstance(split, str) else ""]
-        said = line.get("settings")
-        settings = said if isinstance(said, str) else ""
+        split, settings, uses = (_text(line.get(key)) for key in ("split", "settings", "uses"))
         # Taken out and put in again, so that the way that was used last is the last.
-        ways[settings] = ways.pop(settings, {}) | {point.step: point}
-    points, left_out = {}, 0
-    for key, ways in by_settings.items():
-        chosen = max(reversed(ways.values()), key=len)
-        points[key] = list(_of_what_came_of_it([chosen[step] for step in sorted(chosen)]))
-        left_out += sum(len(way) for way in ways.values()) - len(chosen)
-    return Measured(points, real, left_out)
+        ways = told.setdefault((split, settings, name), {})
+        ways[uses] = ways.pop(uses, {}) | {point.step: point}
+        if split != REAL:
+            seen = steps.setdefault(split, {})
+            seen[settings] = seen.pop(settings, set()) | {point.step}
+    chosen = {split: _most(ways) for split, ways in steps.items()}
+    points, real, shown = {}, {}, 0
+    for (split, settings, name), by_uses in told.items():
+        if chosen.get(split) != settings:
+            continue
+        uses = _most(by_uses)
+        points[name, split] = list(_of_what_came_of_it([by_uses[uses][step] for step in sorted(by_uses[uses])]))
+        shown += len(by_uses[uses])
+        if of_real := told.get((REAL, settings, name), {}).get(uses):
+            real[name, split] = list(of_real.values())[-1]
+    said = sum(len(points) for (split, *_), ways in told.items() if split != REAL for points in ways.values())
+    return Measured(points, real, chosen, said - shown)
+
+
+def _most(ways: Mapping[str, Sized]) -> str:
+    """The way with the most checkpoints, the later one of two with as many."""
+    return max(reversed(list(ways)), key=lambda way: len(ways[way]))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _of_what_came_of_it(points: Sequence[Point]) -> Iterator[Point]:

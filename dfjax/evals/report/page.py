@@ -12,7 +12,7 @@ from typing import Any
 
 import dfjax
 from dfjax.evals.report import cards, charts, controls, pictures, table, tables
-from dfjax.evals.report.markup import join, text
+from dfjax.evals.report.markup import Safe, join, tag, text
 from dfjax.evals.report.run import Run
 
 _SCRIPTS = ("common.js", "charts.js", "pictures.js", "table.js", "main.js")
@@ -32,14 +32,10 @@ def make(runs: Sequence[Run], best: str = "") -> str:
         "charts": charts.make(figures),
         "pictures": [dataclasses.asdict(each) for each in shown],
     }
-    style, script = _asset("page.css"), "".join(_asset(name) for name in _SCRIPTS)
     names = ", ".join(run.name for run in runs)
-    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    return string.Template(_asset("page.html")).substitute(
-        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'",
-        title=text(f"{names} – dfjax report" if len(names) <= 80 else f"{len(runs)} runs – dfjax report"),
-        made=text(f"Made {made} by dfjax {dfjax.__version__}."),
+    return build(
+        title=names if len(names) <= 80 else f"{len(runs)} runs",
+        sections=("Runs", "Figures", "Curves", "Pictures", "Config"),
         body=join(
             cards.runs(figures, shown),
             tables.figures(figures),
@@ -47,13 +43,34 @@ def make(runs: Sequence[Run], best: str = "") -> str:
             controls.pictures(runs, shown),
             tables.config(runs),
         ),
+        style=asset("page.css"),
+        data=data,
+        script="".join(asset(name) for name in _SCRIPTS),
+    )
+
+
+def build(*, title: str, sections: Sequence[str], body: Safe, style: str, data: Any, script: str) -> str:
+    """A page of sections, whose ids are their names in small letters. Its script reads ``data``, and no other can run.
+
+    Args:
+      data: of JSON's own types, with finite numbers. style, script: made here, with no word of a run in them.
+    """
+    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    return string.Template(asset("page.html")).substitute(
+        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'",
+        title=text(f"{title} – dfjax report"),
+        made=text(f"Made {made} by dfjax {dfjax.__version__}."),
+        nav=join(*(join(tag("a", name, href=f"#{name.lower()}"), " ") for name in sections)),
+        body=body,
         style=style,
         data=_embedded(data),
         script=script,
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A style, script or template of the page."""
     return (importlib.resources.files("dfjax.evals.report") / "assets" / name).read_text(encoding="utf-8")
 
 

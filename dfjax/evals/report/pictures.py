@@ -64,19 +64,26 @@ class Pictures:
 
 def read(run: Run, share: float = 1.0) -> Pictures:
     """The pictures of ``run``. ``share``: how much of the page's bytes it may take, above 0 and up to 1."""
-    room = run.path / "eval"
+    source = _source(run)
+    room = run.path / source
     said = _object(room / "grids" / "prompts.json")
     # Without evaluation's grids, those that training draws, whose prompts are the config's.
     prompts = _texts(said.get("prompts", run.config.get("sample.prompts")))
     side = _size(said.get("resolution")) or _size(run.config.get("data.resolution"))
     allowed = int(_BYTES * share)
-    grid = _frames(run.path, "eval/grids", prompts, side, _size(said.get("seeds")), allowed)
+    grid = _frames(run.path, f"{source}/grids", prompts, side, _size(said.get("seeds")), allowed)
     # Strips may be of the first prompts only.
-    films = _frames(run.path, "eval/films", prompts, side, None, allowed, rows_known=False)
+    films = _frames(run.path, f"{source}/films", prompts, side, None, allowed, rows_known=False)
     if grid is None:
         own_prompts = _texts(run.config.get("sample.prompts"))
         grid = _frames(run.path, "samples", own_prompts, side, _SAMPLES_PER_PROMPT, allowed)
     return Pictures(grid, films, _nearest(room / "nearest", side, allowed))
+
+
+def _source(run: Run) -> str:
+    """The folder of evaluation's pictures: of what was drawn as the run would, or else as its figures were."""
+    others = (f"eval/{settings}" for settings in run.measured.settings.values() if settings.isalnum())
+    return next((each for each in ("eval", *others) if (run.path / each / "grids").is_dir()), "eval")
 
 
 def _frames(

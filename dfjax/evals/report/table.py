@@ -76,8 +76,8 @@ def make(runs: Sequence[Run], wish: str = "") -> Table:
             found = best_lib.find(run.points.get((column.name, column.split), ()), column.way)
             if found:
                 best[place, column.label] = found
-            if column.name in run.measured.real:
-                real[place, column.label] = run.measured.real[column.name]
+            if point := run.measured.real.get((column.name, column.split)):
+                real[place, column.label] = point
     rows = [row for place, run in enumerate(runs) for row in _rows(place, run, columns, best, headline)]
     return Table(runs, columns, rows, real, best, _best_runs(columns, best), headline)
 
@@ -178,7 +178,10 @@ def _run_json(table: Table, place: int, run: Run) -> dict[str, Any]:
         "train_seconds": run.train_seconds,
         "best": best and {"step": best.point.step} | _point_json(best.point) | {"equals": list(best.equals)},
         "figures": figures,
-        "real": [{"name": name} | _point_json(point) for name, point in run.measured.real.items()],
+        "real": [
+            {"name": name, "split": split or None} | _point_json(point)
+            for (name, split), point in run.measured.real.items()
+        ],
     }
 
 

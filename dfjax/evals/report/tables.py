@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dfjax.evals.report import best as best_lib
 from dfjax.evals.report import differences, words
 from dfjax.evals.report.markup import Safe, join, tag
+from dfjax.evals.report.measured import Point
 from dfjax.evals.report.parts import run_name, section
 from dfjax.evals.report.run import Run
 from dfjax.evals.report.table import Column, Row, Table
@@ -18,8 +19,8 @@ def figures(table: Table) -> Safe:
     if not table.rows:
         body = tag("p", "No figures yet.", class_="empty")
     else:
-        body = join(_legend(table), tag("div", _table(table), class_="scroll", tabindex=0, role="region",
-                                        aria_label="Figures by checkpoint"))  # fmt: skip
+        scrolled = {"class_": "scroll", "tabindex": 0, "role": "region", "aria_label": "Figures by checkpoint"}
+        body = join(_legend(table), _otherwise(table), tag("div", _table(table), **scrolled))
     return section("figures", "Figures by checkpoint", body)
 
 
@@ -28,6 +29,25 @@ def _legend(table: Table) -> Safe:
     return tag(
         "p", f"Value ± standard error. {several}. ↓ lower and ↑ higher is better. A heading sorts.", class_="note"
     )
+
+
+def _otherwise(table: Table) -> Safe | None:
+    """A warning where runs were not measured alike."""
+    for split in dict.fromkeys(column.split for column in table.columns):
+        ways = {each.measured.settings[split] for each in table.runs if split in each.measured.settings}
+        if len(ways) > 1:
+            counts = [
+                f"{run.name} {words.count(most, 'picture')}"
+                for run in table.runs
+                if (most := max((p.num_images or 0 for p in _points(run, split)), default=0))
+            ]
+            said = "The runs were not measured alike: pictures, sampler, guidance or real pictures differ"
+            return tag("p", f"{said} ({', '.join(counts)}). Compare figures only where they do not.", class_="note")
+    return None
+
+
+def _points(run: Run, split: str) -> list[Point]:
+    return [point for (_, of), points in run.measured.points.items() if of == split for point in points]
 
 
 def _table(table: Table) -> Safe:

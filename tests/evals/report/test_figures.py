@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from dfjax.evals.report import best, measured, run, table, words
+from dfjax.evals.report import best, measured, run, table, tables, words
 from dfjax.evals.report.measured import Point
 from tests.evals.report import made_up
 from tests.evals.report.made_up import figure
@@ -53,8 +53,40 @@ def test_figures_of_other_settings_are_not_on_one_curve(tmp_path):
 def test_real_pictures_need_no_step_and_are_no_checkpoint(tmp_path):
     line = figure(0, "a", 0.5, 0.1, split="real")
     del line["step"]
-    found = _measured(tmp_path, [line])
-    assert (found.points, found.real) == ({}, {"a": Point(0, 0.5, 0.1, 250)})
+    found = _measured(tmp_path, [line, figure(10, "a", 1.0)])
+    assert list(found.points) == [("a", "train")]
+    assert found.real == {("a", "train"): Point(0, 0.5, 0.1, 250)}
+
+
+def test_all_figures_of_a_split_are_of_one_way_to_measure_and_so_are_those_of_real_pictures(tmp_path):
+    old = [figure(step, name, 1.0, settings="old") for step in (10, 20) for name in ("a", "b")]
+    # One name more often by the new way, which does not make the others its own.
+    new = [figure(step, "a", 2.0, settings="new") for step in (10, 20, 30)]
+    real = [figure(0, "a", value, split="real", settings=way) for way, value in (("new", 0.2), ("old", 0.1))]
+    found = _measured(tmp_path, old + new + real)
+    assert found.settings == {"train": "new"}
+    assert list(found.points) == [("a", "train")]
+    assert found.real["a", "train"].value == 0.2
+    assert found.left_out == 4
+
+
+def test_figures_by_other_weights_are_not_on_one_curve(tmp_path):
+    old = [figure(step, "clip", 1.0) | {"uses": "old"} for step in (10, 20)]
+    new = [figure(step, "clip", 2.0) | {"uses": "new"} for step in (20, 30)]
+    real = [figure(0, "clip", value, split="real") | {"uses": way} for way, value in (("new", 0.2), ("old", 0.1))]
+    found = _measured(tmp_path, [*old, *new, figure(10, "a", 5.0), *real])
+    assert [(point.step, point.value) for point in found.points["clip", "train"]] == [(20, 2.0), (30, 2.0)]
+    assert found.real["clip", "train"].value == 0.2
+    assert [point.value for point in found.points["a", "train"]] == [5.0]
+
+
+def test_the_page_says_where_runs_were_not_measured_alike(tmp_path):
+    for name, settings, count in (("one", "s", 250), ("two", "t", 64)):
+        made_up.figures(made_up.run(tmp_path / name), [figure(10, KID, 0.1, settings=settings) | {"num_images": count}])
+    both = run.read_all([tmp_path / "one", tmp_path / "two"])
+    assert "not measured alike" in tables.figures(table.make(both))
+    assert "one 250 pictures, two 64 pictures" in tables.figures(table.make(both))
+    assert "not measured alike" not in tables.figures(table.make(both[:1]))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +107,7 @@ def test_real_pictures_need_no_step_and_are_no_checkpoint(tmp_path):
             [
                 "nearest_training_distance",
                 "near_copies",
+                "caption_rank_chance",
                 "lpips_distance_wrong",
                 "heldout_distance_wrong",
                 "train/grad_norm",
@@ -162,7 +195,7 @@ def test_the_json_has_what_the_table_has(tmp_path):
         "step": 50, "name": KID, "split": "train", "value": 0.2, "stderr": 0.01, "num_images": 250
     }  # fmt: skip
     assert len(one["figures"]) == 4
-    assert one["real"] == [{"name": KID, "value": -0.001, "stderr": 0.002, "num_images": 250}]
+    assert one["real"] == [{"name": KID, "split": "train", "value": -0.001, "stderr": 0.002, "num_images": 250}]
 
 
 def test_a_figure_that_is_no_number_is_said_and_is_not_the_best(tmp_path):

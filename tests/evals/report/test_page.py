@@ -175,7 +175,7 @@ def test_ids_are_unique_and_labels_lead_to_something(tmp_path):
 
 
 def test_every_colour_of_a_run_is_in_the_style():
-    style = page._asset("page.css")
+    style = page.asset("page.css")
     for place in range(8):
         assert f".run-{place} {{" in style
         assert len(re.findall(rf"--c{place}: #", style)) == 2
@@ -192,7 +192,7 @@ def test_markup_is_only_what_was_made_as_markup():
 
 @pytest.mark.parametrize("name", page._SCRIPTS)
 def test_the_scripts_make_no_markup_of_words(name):
-    script = page._asset(name)
+    script = page.asset(name)
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|</script|<!--", script
     )
