@@ -6,11 +6,11 @@ import pathlib
 import hypothesis
 import jax
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from dfjax import config
 from dfjax.data import sources
 from tests import command
+from tests.scheduling import pytest_xdist_make_scheduler  # noqa: F401 - pytest calls it
 
 # Tests compile much and compute little: half the time without the compiler's optimizations. Before JAX is first used.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -18,19 +18,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # The first call of a test compiles, which no deadline allows for. The same examples each time: a failure comes back.
 hypothesis.settings.register_profile("dfjax", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("dfjax")
-
-
-# And not --dist=loadgroup, which changes the ids of tests: pytest 9.2 does not let it.
-class _Files(LoadScopeScheduling):
-    """Each file to one process, since its tests share what they set up; and those of Slurm, which share one, to one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return path.rpartition("/")[0] if "/slurm/" in path else path
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling:
-    return _Files(config, log)
 
 
 @pytest.fixture(scope="module", autouse=True)

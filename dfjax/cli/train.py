@@ -14,7 +14,7 @@ from dfjax.core.errors import DfjaxError
 
 _CONFIG = app.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of this one run", required=True)
-_PROFILE = flags.DEFINE_bool("profile", False, "record a profile of a few steps for TensorBoard")
+_PROFILE = flags.DEFINE_bool("profile", False, "record steps 11 to 15 for the profiler of TensorBoard (XProf)")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "HOST:PORT of process 0, where several processes make one run; IPv6: [HOST]:PORT"
 )

@@ -21,6 +21,7 @@ from dfjax.parallel import heartbeats
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.parallel.preemption import Preemption
 from dfjax.train import hooks as hooks_lib
+from dfjax.train import profile as profile_lib
 from dfjax.train import report, rollback, run, speed, step
 from dfjax.train.hooks import Hook, HookMaker
 from dfjax.train.pace import Pace
@@ -87,8 +88,9 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
     config, total = ready.config, ready.config.train.num_steps
     state, ledger = ready.state, ready.ledger
     batches = _batches(ready)
-    with batches, contextlib.closing(_writer(ready)) as writer:
-        actions = _actions(ready, writer, profile)
+    profiled = ready.room.path if profile and jax.process_index() == 0 else None
+    with batches, contextlib.closing(_writer(ready)) as writer, profile_lib.steps(profiled) as took:
+        reports = _reports(ready, writer)
         heartbeats.note("reading the first records", ready.start, slow=True)
         first = next(batches)
         use = speed.of(config, state.params)
@@ -112,8 +114,9 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
             is_told = number < total and request.reached(number)
             is_last = is_told or number == total
             ledger.note(number, batch.bad, batch.cut_captions)
-            for action in actions:
-                action(number)
+            took()
+            for reported in reports:
+                reported(number)
             log_is_due = is_last or number % config.train.log_every_steps == 0
             due = savers.due(config.train, number, is_last)
             if log_is_due or any(due):
@@ -211,27 +214,18 @@ def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
     return compiled, seconds
 
 
-def _actions(ready: run.Run, writer: report.Writer, profile: bool) -> list[Callable]:
-    """What is called with each step's number: clu's, in the first process, where files for TensorBoard are wanted."""
+def _reports(ready: run.Run, writer: report.Writer) -> list[Callable[[int], Any]]:
+    """What is called with each step's number: clu's report, where files for TensorBoard are wanted."""
     config = ready.config.train
-    if jax.process_index() or not (config.tensorboard or profile):
+    if jax.process_index() or not config.tensorboard:
         return []
     from clu import periodic_actions
 
-    actions: list[Callable] = []
-    if config.tensorboard:
-        actions.append(
-            periodic_actions.ReportProgress(
-                num_train_steps=config.num_steps,
-                writer=writer,
-                every_steps=config.log_every_steps,
-                every_secs=None,
-            )
+    return [
+        periodic_actions.ReportProgress(
+            num_train_steps=config.num_steps,
+            writer=writer,
+            every_steps=config.log_every_steps,
+            every_secs=None,
         )
-    if profile:
-        actions.append(
-            periodic_actions.Profile(
-                logdir=str(ready.room.path), num_profile_steps=5, profile_duration_ms=None, first_profile=10
-            )
-        )
-    return actions
+    ]
