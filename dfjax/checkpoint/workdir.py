@@ -124,6 +124,8 @@ class Workdir:
         """What is here, and a sentence on it that says what to do."""
         if self.path.exists() and not self.path.is_dir():
             return Found.FOREIGN, f"{self.path} is a file and no folder: choose another --workdir"
+        if file := next((parent for parent in self.path.parents if parent.is_file()), None):
+            return Found.FOREIGN, f"{self.path}: {file} is a file and no folder: choose another --workdir"
         if not self.path.exists() or not self._names():
             return Found.NEW, f"{self.path} is new"
         if not self._is_ours():

@@ -221,7 +221,8 @@ def _of_line(job: "JobSpec", number: int) -> "JobSpec":
 def _stop(job: "JobSpec", handover: "Handover") -> tuple[str, ...]:
     """The command that ends the job of one trial, saved."""
     if flags.FLAGS.backend == "slurm":
-        return ("scancel", f"--user={getpass.getuser()}", f"--name={job.name}")
+        # Not by a bare scancel, of which srun hears too, and kills the processes before they have saved.
+        return ("scancel", "--signal=TERM", f"--user={getpass.getuser()}", f"--name={job.name}")
     place = ("--cluster=", "--project=", "--zone=", "--namespace=", "--workload=")
     return ("xpk", "workload", "delete", *(word for word in handover.commands[0] if word.startswith(place)))
 
@@ -236,8 +237,9 @@ def _submit(sweep: "Sweep", job: "JobSpec", options: Any, todo: "Sequence[Line]"
         return
     handover = engines.load(flags.FLAGS.backend).hand_over(job, options)
     engine_lib.submit(handover)
-    for line in todo:
-        state.forget(sweep.room(line))
+    if not handover.is_trial:
+        for line in todo:
+            state.forget(sweep.room(line))
     print(f"{handover.advice()}\n{_advice(sweep)}")
 
 
@@ -247,8 +249,9 @@ def _print(sweep: "Sweep", job: "JobSpec", options: Any, todo: "Sequence[Line]")
 
     print(f"# file {sweep.path}\n{frozen.text(sweep)}")
     if flags.FLAGS.backend == "local":
+        variables = ["env", *(f"{name}={value}" for name, value in job.environment)] if job.environment else []
         for line in todo:
-            print(shlex.join(_command(sweep, job, line)))
+            print(shlex.join([*variables, *_command(sweep, job, line)]))
     elif todo:
         print(engines.load(flags.FLAGS.backend).hand_over(job, options).words())
 
@@ -365,6 +368,12 @@ def _run(folder: Path) -> None:
     if now is state.State.FINISHED or state.is_pruned(room):
         _log.info("line %d (%s) is %s: nothing to do", line.number, line.name, now.value)
         return
+    if not (recipe := Path(sweep.header.config.partition(":")[0])).exists():
+        words = f"the recipe {recipe} is not on this host: it must have the path that it had when the sweep was started"
+        state.fail(room, words)
+        raise app.UsageError(words)
+    # A run that is refused leaves its folder, and in it the reason, only where the folder was there before.
+    room.launch.mkdir(parents=True, exist_ok=True)
     # One that is live is refused by the run itself, which can tell it from the other processes of its own start.
     flag_words = [word for word in _argv[1:] if word.startswith("-")]
     further = [word for word in flag_words if word.lstrip("-").partition("=")[0] not in ("workdir", "line")]

@@ -16,6 +16,7 @@ _WORDS = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "the folder may not be written",
     errno.EPERM: "the folder may not be written",
+    errno.ENOTDIR: "a part of the path is a file and no folder",
     errno.EIO: "the file system failed (input/output error)",
     errno.ESTALE: "the file system failed (stale file handle)",
     errno.ETIMEDOUT: "the file system did not answer",

@@ -104,8 +104,15 @@ def _in_vain(room: Workdir, there: list[int], seconds: float) -> str:
 def _check(room: Workdir, wish: str, there: list[int]) -> None:
     if not there:
         room.require_checkpoint()
-    for step in (step for step in room.steps() if wish == ALL and room.incomplete(step)):
-        _log.warning("step %d is passed over: it is being deleted, or damaged (dfjax checkpoint verify)", step)
+    passed = {step: missing for step in room.steps() if (missing := room.incomplete(step))}
+    for step in passed:
+        if wish == ALL or (wish == LATEST and there and step > there[-1]):
+            _log.warning("step %d is passed over: it is being deleted, or damaged (dfjax checkpoint verify)", step)
+    if wish.isdigit() and int(wish) in passed:
+        raise EvaluationError(
+            f"the checkpoint of step {wish} in {room.path} is being deleted, or damaged: "
+            f"{', '.join(passed[int(wish)])} missing; whole are {', '.join(map(str, there)) or 'none'}"
+        )
     if wish.isdigit() and int(wish) not in there:
         raise EvaluationError(
             f"{room.path} has no checkpoint of step {wish}; it has {', '.join(map(str, there))}; --watch waits for one"

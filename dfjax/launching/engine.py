@@ -27,6 +27,8 @@ class Handover:
       files: what is written before, by path.
       commands: what is run then, one after another, each as its words: nothing goes through a shell.
       watch, stop, resume: commands for the user, as they are typed.
+      is_trial: whether the engine only says what it would do, and starts nothing.
+      is_waited_for: whether a command ends with its job, and with the job's status.
       is_several: whether each command is a job of its own, so that one that is refused says nothing of the next.
     """
 
@@ -36,6 +38,8 @@ class Handover:
     stop: str
     resume: str
     is_several: bool = False
+    is_trial: bool = False
+    is_waited_for: bool = False
 
     def words(self) -> str:
         """What ``--dry_run`` prints: each file and each command, whole."""
@@ -63,7 +67,8 @@ def submit(handover: Handover) -> None:
         _log.info("%s", shlex.join(command))
         status = subprocess.run(command, check=False).returncode
         if status:
-            refused.append(f"{command[0]} refused (status {status}), as it says above: {shlex.join(command)}")
+            did = "refused, or its job ended badly" if handover.is_waited_for else "refused"
+            refused.append(f"{command[0]} {did} (status {status}), as it says above: {shlex.join(command)}")
             if not handover.is_several:
                 break
     if refused:

@@ -50,6 +50,11 @@ class JobSpec:
         own = hashlib.sha256(self.workdir.encode()).hexdigest()[:6]
         return f"{self.name[:20].rstrip('-')}-{own}-{number}"
 
+    def with_recipe(self, path: str) -> "JobSpec":
+        """The job where the recipe has another path on the hosts; its argument (``recipe.py:ARGUMENT``) stays."""
+        _, colon, argument = str(self.config).partition(":")
+        return dataclasses.replace(self, config=Path(path if ":" in path else f"{path}{colon}{argument}"))
+
     @property
     def command(self) -> tuple[str, ...]:
         """The words after ``dfjax`` on each host; a task of a sweep adds ``--line=N``, and becomes ``dfjax train``."""

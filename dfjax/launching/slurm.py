@@ -65,6 +65,8 @@ def hand_over(job: JobSpec, options: Options) -> Handover:
         # A bare `scancel` tells srun too, which then kills the processes.
         stop="scontrol update jobid=ID requeue=0; scancel --signal=TERM ID (the number that sbatch printed): it saves",
         resume="the same command again",
+        is_trial="--test-only" in options.sbatch_args,
+        is_waited_for=bool({"--wait", "-W"} & {*options.sbatch_args}),
     )
 
 

@@ -7,7 +7,6 @@ Nothing starts a run again by itself: after a stop or a preemption ``start`` res
 import dataclasses
 import math
 import shlex
-from pathlib import Path
 
 from dfjax.launching.engine import Handover, option
 from dfjax.launching.errors import JobError
@@ -56,7 +55,7 @@ def hand_over(job: JobSpec, options: Options) -> Handover:
     if job.lines:
         raise JobError("tpu_vm has no queue of jobs, so it takes no sweep: slurm, xpk and local do")
     if options.recipe:
-        job = dataclasses.replace(job, config=Path(options.recipe))
+        job = job.with_recipe(options.recipe)
     remote = {
         "create": (),
         "setup": ssh(job, options, set_up(options)) if options.stage == "setup" else (),

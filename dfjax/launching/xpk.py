@@ -7,7 +7,6 @@ with 127 and above: that is XPK's own list.
 import dataclasses
 import math
 import shlex
-from pathlib import Path
 
 from dfjax.launching import quoting
 from dfjax.launching.engine import Handover, option
@@ -50,15 +49,17 @@ def hand_over(job: JobSpec, options: Options) -> Handover:
     """One workload, or one for each line of a sweep.
 
     Raises:
-      JobError: no cluster or image is named, or XPK has no such devices.
+      JobError: no cluster or image is named, XPK has no such devices, or cannot do with a sweep what is asked.
     """
     for name in ("cluster", "image"):
         if not getattr(options, name):
             raise JobError(f"xpk needs --{name}=NAME: {Options.__dataclass_fields__[name].metadata['doc']}")
     if options.grace_seconds < 30:
         raise JobError(f"--grace_seconds={options.grace_seconds}: a run needs 30 and more to save when told to end")
+    if job.lines:
+        _check_sweep(job, options)
     if options.recipe:
-        job = dataclasses.replace(job, config=Path(options.recipe))
+        job = job.with_recipe(options.recipe)
     place = _place(options)
     names = [job.line_name(line) for line in job.lines] or [job.name]
     lines: list[tuple[str, ...]] = [(f"--line={line}",) for line in job.lines] or [()]
@@ -91,6 +92,21 @@ def hand_over(job: JobSpec, options: Options) -> Handover:
         is_several=bool(job.lines),
         resume="delete the workload that has ended, as above, then the same command again",
     )
+
+
+def _check_sweep(job: JobSpec, options: Options) -> None:
+    """Raise JobError for what has no meaning where each line of a sweep is a workload."""
+    if 0 < job.parallel < len(job.lines):
+        raise JobError(
+            f"--parallel={job.parallel}: XPK is given all {len(job.lines)} workloads at once, and the cluster's queue "
+            "says how many run at a time: leave it out, or make a sweep of fewer lines"
+        )
+    if options.recipe:
+        raise JobError(
+            "--recipe: the runs of a sweep read the recipe at the path that sweep.jsonl has; have it there too"
+        )
+    if options.manifest:
+        raise JobError("--manifest is one file, and each line of a sweep is a workload: leave it out")
 
 
 def container_command(job: JobSpec, further: tuple[str, ...] = ()) -> str:

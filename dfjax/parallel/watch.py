@@ -162,7 +162,9 @@ class Watch:
     def _end(self, status: int, words: str) -> None:
         self._over.set()
         try:
-            self._heart.beat(status, words)
+            # The file may be another start's by now, which would take itself for displaced and end too.
+            if not self._heart.is_displaced():
+                self._heart.beat(status, words)
         except OSError as error:
             _log.warning("the others cannot be told that this process ends: %s", error)
 

@@ -105,6 +105,13 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     assert "is not empty and no run of dfjax: choose another --workdir" in done.stderr
 
 
+def test_a_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    done = _launch("local", "--dry_run", *_recipe(tmp_path / "notes.txt" / "run"))
+    assert done.returncode == 1
+    assert "notes.txt is a file and no folder: choose another --workdir" in done.stderr
+
+
 def test_a_work_directory_in_use_is_refused_and_its_signs_of_life_are_left_alone(tmp_path):
     folder = tmp_path / "run" / "heartbeats"
     folder.mkdir(parents=True)

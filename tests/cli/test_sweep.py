@@ -244,6 +244,7 @@ def test_a_dry_run_says_all_and_writes_nothing(tmp_path):
     assert f"# file {folder / 'sweep.jsonl'}" in done.stdout
     assert f"'--workdir={folder / 'width=16'}'" in done.stdout
     assert "--config.model.width=32" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].startswith("env 'A=b c' ")
     assert not folder.exists()
 
 
@@ -272,6 +273,43 @@ def test_xpk_is_given_a_workload_for_each_line(tmp_path):
     assert done.returncode == 0, done.stderr
     assert [f"--line={number}" in done.stdout for number in (1, 2, 3)] == [True, True, False]
     assert re.search(r"--workload=sweep-[0-9a-f]{6}-1 ", done.stdout)
+
+
+def test_what_an_engine_started_and_failed_at_once_is_told_with_its_reason(tmp_path):
+    recipe, folder = _recipe(tmp_path / "of", SWEEP), tmp_path / "sweep"
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\necho 7\n")
+    sbatch.chmod(0o755)
+    words = ["sweep", f"--config={recipe}", f"--workdir={folder}", f"--config.data.dir={tmp_path / 'nowhere'}"]
+    env = {"PATH": f"{sbatch.parent}:/usr/bin:/bin"}
+
+    def submit(*more: str) -> None:
+        process = command.start(*words, "--backend=slurm", *more, **env)
+        assert process.communicate(timeout=300)[0].startswith("7")
+
+    submit()
+    assert _status(folder)[1]["state"] == "new"
+    # What the job does, on data that are not there; and where the recipe is not there either.
+    assert command.dfjax("sweep", "run", f"--workdir={folder}", "--line=1").returncode == 1
+    recipe.rename(tmp_path / "moved.py")
+    assert command.dfjax("sweep", "run", f"--workdir={folder}", "--line=2").returncode == 2
+    (tmp_path / "moved.py").rename(recipe)
+    submit("--sbatch_args=--test-only")
+    found = _status(folder)
+    assert [found[line]["state"] for line in (1, 2)] == ["failed", "failed"]
+    assert "nowhere" in found[1]["words"]
+    assert "recipe.py is not on this host" in found[2]["words"]
+    submit()
+    assert _status(folder)[2]["state"] == "new"
+
+
+def test_a_folder_below_a_file_is_told_in_a_line(tmp_path):
+    recipe = _recipe(tmp_path / "of", SWEEP)
+    done = command.dfjax("sweep", f"--config={recipe}", f"--workdir={recipe / 'sweep'}")
+    assert done.returncode == 1
+    assert "a part of the path is a file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_sweep_that_has_changed_is_refused_and_stays(tmp_path):

@@ -137,6 +137,17 @@ def test_a_step_that_is_not_there_is_an_error_that_says_which_are(tmp_path):
         Run(tmp_path / "b", []).steps(watching=False)
 
 
+def test_a_newer_one_that_is_damaged_is_told_where_the_latest_is_wished_for(tmp_path, caplog):
+    run = Run(tmp_path, [1, 2])
+    run.add(3, lacks=("optimizer",))
+    assert run.steps("latest", watching=False) == [2]
+    assert "step 3 is passed over" in caplog.text
+    with pytest.raises(
+        EvaluationError, match=r"of step 3 in .* being deleted, or damaged: optimizer missing; whole are 1, 2"
+    ):
+        run.steps("3", watching=False)
+
+
 def test_it_says_what_it_waits_for_once_for_each_state(tmp_path, caplog):
     caplog.set_level(logging.INFO, "dfjax")
     run = Run(tmp_path, [1], later=[lambda r: None, lambda r: r.add(2), lambda r: r.add(4)])

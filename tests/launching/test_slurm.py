@@ -100,3 +100,9 @@ def test_what_slurm_cannot_be_asked_is_refused_in_a_line(fields, options, words)
     with pytest.raises(JobError, match=words) as caught:
         slurm.hand_over(_job(**fields), slurm.Options(**options))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("word", "told"), [("--test-only", (True, False)), ("--wait", (False, True))])
+def test_a_trial_is_no_start_and_a_wait_may_end_with_the_jobs_status(word, told):
+    handover = slurm.hand_over(_job(), slurm.Options(sbatch_args=(word,)))
+    assert (handover.is_trial, handover.is_waited_for) == told

@@ -65,6 +65,25 @@ def test_a_command_without_cluster_or_image_is_refused():
         _command(_job("v5e:4x4"), xpk.Options(cluster="c"))
 
 
+@pytest.mark.parametrize(
+    ("fields", "options", "words"),
+    [
+        ({"parallel": 2}, {}, "--parallel=2: XPK is given all 3 workloads at once"),
+        ({}, {"recipe": "/dfjax/x.py"}, "--recipe: the runs of a sweep read"),
+        ({}, {"manifest": "m.yaml"}, "--manifest is one file"),
+    ],
+)
+def test_what_has_no_meaning_for_a_sweep_is_refused(fields, options, words):
+    with pytest.raises(JobError, match=words):
+        xpk.hand_over(_job("v5e:4x4", lines=(1, 2, 4), **fields), dataclasses.replace(OPTIONS, **options))
+
+
+@pytest.mark.parametrize(("path", "found"), [("/r/x.py", "/r/x.py:96"), ("/r/x.py:32", "/r/x.py:32")])
+def test_a_recipe_elsewhere_keeps_its_argument(path, found):
+    job = _job("v5e:4x4", config=pathlib.Path("/dfjax/x.py:96"))
+    assert f"--config={found} " in " ".join(_command(job, dataclasses.replace(OPTIONS, recipe=path)))
+
+
 def test_all_that_is_asked_for_is_in_the_command():
     options = xpk.Options(
         cluster="c",

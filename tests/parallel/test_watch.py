@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import sys
 import threading
 import time
 
@@ -13,6 +14,7 @@ import pytest
 from dfjax import config
 from dfjax.core.errors import Preempted
 from dfjax.parallel import heartbeats, hosts
+from dfjax.parallel import watch as watch_lib
 from dfjax.parallel.watch import LiveError, Watch
 
 LIMITS = config.Hosts(start_seconds=5, lost_seconds=1, step_seconds=60, phase_seconds=60)
@@ -171,3 +173,24 @@ def test_of_two_that_start_at_once_one_ends(tmp_path):
         words, status = watch.ends()
     assert status == 1
     assert "another run has started" in words
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_of_two_that_start_in_the_same_moment_one_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch_lib, "_refuse_live", lambda *_: None)
+
+    class Leaves(Told):
+        """And does not come back from there."""
+
+        def leave(self, words: str, status: int, *, stacks: bool = False) -> None:
+            super().leave(words, status, stacks=stacks)
+            self._end(status, words)
+            sys.exit(status)
+
+    with Leaves(tmp_path, LIMITS) as first, Leaves(tmp_path, LIMITS) as second:
+        time.sleep(20 * first._seconds)
+        left = [watch for watch in (first, second) if hasattr(watch, "left")]
+        assert [watch.left for watch in left] == [
+            ("another run has started in the same work directory: this one ends", 1)
+        ]
+        assert heartbeats.read(heartbeats.path(tmp_path, 0)).status is None

@@ -232,6 +232,9 @@ class Search:
         states = self._optuna.trial.TrialState
         best = scores.best(self.sweep.room(going.line), METRIC, best_lib.LOWER)
         del self._going[number]
+        if all(other.line.number != going.line.number for other in self._going.values()):
+            # Another trial that asks for the same run starts it again, unless it is finished.
+            self._started.discard(going.line.number)
         said = f"line {going.line.number} ({going.line.name})"
         if now.state is State.FINISHED and best is not None:
             self._study.tell(going.trial, best.value)

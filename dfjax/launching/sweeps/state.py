@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from dfjax.checkpoint.workdir import Found, Workdir
@@ -64,7 +65,13 @@ def _fault(room: Workdir) -> str:
         if beat is not None and beat.status in (FAILED, WRONG_USE):
             return beat.words or f"status {beat.status}"
     said = _note(room).get("failed")
-    return said if isinstance(said, str) else ""
+    return said if isinstance(said, str) and not _is_older(room) else ""
+
+
+def _is_older(room: Workdir) -> bool:
+    """Whether a process was at work after it was noted how the run ended: somebody else started it again."""
+    newest = max(map(heartbeats.written, room.heartbeats.glob("process_*.json")), default=0.0)
+    return newest > heartbeats.written(_ended(room))
 
 
 def is_pruned(room: Workdir) -> bool:
@@ -84,21 +91,25 @@ def fail(room: Workdir, words: str) -> None:
 
 def forget(room: Workdir) -> None:
     """Forget how a run ended, since it is about to start again. Not while any of its processes is at work."""
-    (room.launch / "ended.json").unlink(missing_ok=True)
+    _ended(room).unlink(missing_ok=True)
     for file in room.heartbeats.glob("process_*.json"):
         beat = heartbeats.read(file)
         if beat is not None and beat.status is not None:
             file.unlink(missing_ok=True)
 
 
+def _ended(room: Workdir) -> Path:
+    return room.launch / "ended.json"
+
+
 def _write(room: Workdir, said: dict[str, Any]) -> None:
     room.launch.mkdir(parents=True, exist_ok=True)
-    storage.replace(room.launch / "ended.json", json.dumps(said | {"time": round(time.time(), 3)}).encode())
+    storage.replace(_ended(room), json.dumps(said | {"time": round(time.time(), 3)}).encode(), shared=True)
 
 
 def _note(room: Workdir) -> dict[str, Any]:
     try:
-        said = json.loads((room.launch / "ended.json").read_bytes())
+        said = json.loads(_ended(room).read_bytes())
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}

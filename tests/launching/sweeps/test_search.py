@@ -150,6 +150,14 @@ def test_trials_that_ask_for_the_same_run_share_it(tmp_path):
     assert len(made.sweep.lines) == 1
 
 
+@pytest.mark.parametrize(("parallel", "started"), [(1, [1, 1]), (2, [1])])
+def test_a_trial_that_asks_for_a_run_that_failed_tries_it_again(parallel, started, tmp_path):
+    made, hands, states = run(tmp_path, {1: ([3.0], "failed")}, trials=2, parallel=parallel, seeds=(1, 1))
+    assert states == ["FAIL", "FAIL"]
+    assert hands.started == started
+    assert len(made.sweep.lines) == 1
+
+
 def test_a_recipe_may_prune_a_trial_itself(tmp_path):
     body = "import optuna\ndef search(trial):\n    raise optuna.TrialPruned"
     _, hands, states = run(tmp_path, {}, trials=2, body=body)

@@ -1,5 +1,6 @@
 """What has become of a run, from what is in its work directory alone."""
 
+import os
 import subprocess
 import sys
 
@@ -85,3 +86,12 @@ def test_to_forget_an_end_leaves_a_process_that_lives_alone(tmp_path):
     made_up.beat(tmp_path)
     state.forget(Workdir(tmp_path))
     assert read(tmp_path).state is State.RUNNING
+
+
+def test_what_was_noted_of_an_end_is_no_longer_so_once_somebody_else_went_on(tmp_path):
+    made_up.trained(tmp_path, {5: 1.0}, saved=10)
+    state.fail(Workdir(tmp_path), "old")
+    note = tmp_path / "launch" / "ended.json"
+    made_up.beat(tmp_path, 0)
+    os.utime(note, (1000, 1000))
+    assert read(tmp_path) == Progress(State.CUT, 10)
