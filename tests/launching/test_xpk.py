@@ -227,7 +227,14 @@ def _small(words: str, room: pathlib.Path, data: str, *overrides: str) -> JobSpe
 
 @pytest.mark.multihost
 @real.required
-@pytest.mark.parametrize("words", ["v5e:4x4", "v5e:4x4*2", "h100:8*2"], ids=["a slice", "two slices", "nodes of GPUs"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param("v5e:4x4", id="a slice", marks=pytest.mark.long),
+        pytest.param("v5e:4x4*2", id="two slices"),
+        pytest.param("h100:8*2", id="nodes of GPUs"),
+    ],
+)
 def test_the_command_of_the_manifest_trains_on_two_hosts_with_every_word_whole(words, data, tmp_path):
     room = tmp_path / ODD
     overrides = ("train.num_steps=3", "train.log_every_steps=1", f"sample.prompts={(ODD,)!r}")

@@ -115,6 +115,7 @@ def test_of_several_slices_each_keeps_a_replica():
     assert _candidates(values, _tpus("v5e:2x2*2"), replica=8)[0] == "mesh.replica=2 mesh.fsdp=-1"
 
 
+@pytest.mark.long
 def test_advice_that_is_followed_fits(monkeypatch):
     """Compiled for a slice, each program once. Many pieces and many rows, so that state and activations can shrink."""
     where = _tpus("v5e:2x2")
