@@ -1,4 +1,4 @@
-"""A dozen kills of runs of 1 and (`-m long`) 2 and 4 processes: each ends in the state of an undisturbed run, to the bit.
+"""A dozen kills of runs of 1 and (`-m long`) 2 and 4 processes: each ends in an undisturbed run's state, to the bit.
 
 README.md has the campaigns of hundreds.
 """
