@@ -249,9 +249,8 @@ def _print(sweep: "Sweep", job: "JobSpec", options: Any, todo: "Sequence[Line]")
 
     print(f"# file {sweep.path}\n{frozen.text(sweep)}")
     if flags.FLAGS.backend == "local":
-        variables = ["env", *(f"{name}={value}" for name, value in job.environment)] if job.environment else []
         for line in todo:
-            print(shlex.join([*variables, *_command(sweep, job, line)]))
+            print(shlex.join([*job.variables, *_command(sweep, job, line)]))
     elif todo:
         print(engines.load(flags.FLAGS.backend).hand_over(job, options).words())
 

@@ -56,6 +56,11 @@ class JobSpec:
         return dataclasses.replace(self, config=Path(path if ":" in path else f"{path}{colon}{argument}"))
 
     @property
+    def variables(self) -> tuple[str, ...]:
+        """Words before a command by which it has the job's variables: ``env NAME=VALUE ...``; none without any."""
+        return ("env", *(f"{name}={value}" for name, value in self.environment)) if self.environment else ()
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The words after ``dfjax`` on each host; a task of a sweep adds ``--line=N``, and becomes ``dfjax train``."""
         if self.lines:

@@ -28,9 +28,8 @@ def hand_over(job: JobSpec, options: Options) -> Handover:
             f"local starts processes of CPUs, not of {job.topology}: one process drives all GPUs or TPUs of a machine, "
             "and `dfjax train` is that process"
         )
-    words = ["env", *(f"{key}={value}" for key, value in job.environment)] if job.environment else []
     command = (
-        *words,
+        *job.variables,
         *(sys.executable, "-m", "dfjax.launching.processes"),
         *(f"--count={job.hosts}", f"--devices={job.topology.chips}", "--"),
         *job.command,

@@ -114,9 +114,8 @@ def container_command(job: JobSpec, further: tuple[str, ...] = ()) -> str:
 
     Variables are in the line too, since XPK's own ``--env`` does not keep quotes and newlines.
     """
-    variables = ["env", *(f"{key}={value}" for key, value in job.environment)] if job.environment else []
     # XPK runs it in a subshell, to which it sends the signal: the program must take its place.
-    line = f"exec {quoting.bash([*variables, 'dfjax', *job.command, *further])}"
+    line = f"exec {quoting.bash([*job.variables, 'dfjax', *job.command, *further])}"
     return line if job.topology.is_tpu else f"{line} {_GPU_FLAGS}"
 
 
