@@ -24,9 +24,9 @@ from PIL import Image
 
 from dfjax import config as config_lib
 from dfjax.data import pipeline, sources
+from dfjax.inputs import tokenizer as tokenizer_lib
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.text import tokenizer as tokenizer_lib
 from dfjax.train import optim, step
 from dfjax.train import state as state_lib
 

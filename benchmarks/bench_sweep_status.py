@@ -17,9 +17,9 @@ import time
 
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import ITEMS
-from dfjax.launching.sweeps import frozen
-from dfjax.launching.sweeps.frozen import Header
-from dfjax.launching.sweeps.lines import Line
+from dfjax.sweeps import frozen
+from dfjax.sweeps.frozen import Header
+from dfjax.sweeps.lines import Line
 
 STEPS = 10_000
 LEVELS = [(k + 0.5) / 8 for k in range(8)]

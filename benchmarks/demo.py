@@ -12,7 +12,7 @@ heldout_...
     The same for every (concept, style) pair held out from training, with 4 seeds each.
 unseen_colour
     For the 24 pairs of colour and object that training never showed, with 4 seeds each, prompted as "a green banana":
-    is the circular median hue of the saturated foreground in the window of that hue (dfjax/data/recolour.py)? The
+    is the circular median hue of the saturated foreground in the window of that hue (dfjax/datasets/recolour.py)? The
     foreground is the alpha mask of that object's real picture that is nearest in grey, in the prompted hue.
 unseen_object
     For the same pictures: is the nearest of all real pictures, both in grey, one of that object? A hue has a luma of
@@ -37,7 +37,8 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.cli import app
 from dfjax.core import images
-from dfjax.data import captions, recolour, sources, transforms
+from dfjax.data import captions, sources, transforms
+from dfjax.datasets import recolour
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import generate, restore
 

@@ -20,8 +20,8 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from dfjax.cli import app
-from dfjax.data.builders import emoji_captions
-from dfjax.data.builders.emoji_captions import Pair, Pictures
+from dfjax.datasets import emoji_captions
+from dfjax.datasets.emoji_captions import Pair, Pictures
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "folder to write it to; not where the true one is", required=True)
 

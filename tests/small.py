@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dfjax import config as config_lib
+from dfjax.inputs import tokenizer as tokenizer_lib
 from dfjax.models import denoiser as denoiser_lib
-from dfjax.text import tokenizer as tokenizer_lib
 from tests.recipe import VALUES
 
 VOCAB = VALUES["text.vocab_size"]

@@ -11,7 +11,7 @@ steps. Result: none was measured yet.
 import pathlib
 import runpy
 
-from dfjax.launching import grid
+from dfjax.sweeps import grid
 
 _DEMO = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "emoji.py"))
 

@@ -35,7 +35,7 @@ def main(rest: list[str]) -> None:
     # The work is the host's: no accelerator is taken from a run that trains.
     jax.config.update("jax_platforms", "cpu")
     from dfjax.core import storage
-    from dfjax.evals.report import page, run, table
+    from dfjax.report import page, run, table
 
     runs = run.read_all([Path(each) for each in rest])
     if _JSON.value:

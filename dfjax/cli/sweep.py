@@ -30,8 +30,8 @@ from dfjax.core.errors import FAILED, PREEMPTED
 if TYPE_CHECKING:
     from dfjax.launching.engine import Handover
     from dfjax.launching.job import JobSpec
-    from dfjax.launching.sweeps.frozen import Header, Sweep
-    from dfjax.launching.sweeps.lines import Line
+    from dfjax.sweeps.frozen import Header, Sweep
+    from dfjax.sweeps.lines import Line
 
 BACKENDS = ("local", "slurm", "xpk")
 # Trials at a time where an engine starts them, and nobody says how many.
@@ -96,7 +96,7 @@ def main(rest: list[str]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Freeze the sweep, and start what is open of it."""
-    from dfjax.launching.sweeps import frozen, lines, state
+    from dfjax.sweeps import frozen, lines, state
 
     header = _header()
     wanted = frozen.Sweep(folder, header, lines.read(jobs.recipe(), header.base))
@@ -131,7 +131,7 @@ def _lock(folder: Path) -> None:
 
 def _header(is_search: bool = False) -> "Header":
     """What the runs share, as the flags say."""
-    from dfjax.launching.sweeps.frozen import Header
+    from dfjax.sweeps.frozen import Header
 
     base = app.read_config(_holders["config"])
     words = jobs.overrides(_argv)
@@ -181,7 +181,7 @@ def _run_here(sweep: "Sweep", job: "JobSpec", todo: "Sequence[Line]", live: "Seq
 
     Exits with 42 if told to end and all saved, else as one that did not; with 1 if some did not finish.
     """
-    from dfjax.launching.sweeps import pool
+    from dfjax.sweeps import pool
 
     print(_advice(sweep), file=sys.stderr, flush=True)
     with pool.Pool(sweep, lambda line: _command(sweep, job, line), dict(job.environment)) as runs:
@@ -205,7 +205,7 @@ def _run_here(sweep: "Sweep", job: "JobSpec", todo: "Sequence[Line]", live: "Seq
 
 
 def _why(sweep: "Sweep", line: "Line", status: int) -> str:
-    from dfjax.launching.sweeps import pool, state
+    from dfjax.sweeps import pool, state
 
     said = state.read(sweep.room(line), line.steps).words
     return f"{pool.words(status)}{f': {said}' if said else ''}"
@@ -230,7 +230,7 @@ def _stop(job: "JobSpec", handover: "Handover") -> tuple[str, ...]:
 def _submit(sweep: "Sweep", job: "JobSpec", options: Any, todo: "Sequence[Line]") -> None:
     from dfjax.launching import engine as engine_lib
     from dfjax.launching import engines
-    from dfjax.launching.sweeps import state
+    from dfjax.sweeps import state
 
     if not todo:
         _log.info("nothing is left to start")
@@ -245,7 +245,7 @@ def _submit(sweep: "Sweep", job: "JobSpec", options: Any, todo: "Sequence[Line]"
 
 def _print(sweep: "Sweep", job: "JobSpec", options: Any, todo: "Sequence[Line]") -> None:
     from dfjax.launching import engines
-    from dfjax.launching.sweeps import frozen
+    from dfjax.sweeps import frozen
 
     print(f"# file {sweep.path}\n{frozen.text(sweep)}")
     if flags.FLAGS.backend == "local":
@@ -266,7 +266,7 @@ def _advice(sweep: "Sweep") -> str:
 def _search(folder: Path) -> None:
     """Freeze what trials share, and run them."""
     from dfjax.launching import engines
-    from dfjax.launching.sweeps import frozen, pool, search
+    from dfjax.sweeps import frozen, pool, search
 
     header = _header(is_search=True)
     search.check(header.base)
@@ -298,7 +298,7 @@ def _search(folder: Path) -> None:
         print("dfjax: told to end: the same command goes on", file=sys.stderr)
         sys.exit(PREEMPTED)
     _print_table(made.sweep)
-    from dfjax.launching.sweeps import state
+    from dfjax.sweeps import state
 
     failed = [line for line in made.sweep.lines if state.read(made.sweep.room(line), line.steps).state.name == "FAILED"]
     if failed:
@@ -316,14 +316,14 @@ def _define_status() -> None:
 
 def _status(folder: Path) -> None:
     """Print the table."""
-    from dfjax.launching.sweeps import frozen, table
+    from dfjax.sweeps import frozen, table
 
     found = table.make(frozen.read(folder), flags.FLAGS.sort)
     print(json.dumps(table.to_json(found)) if flags.FLAGS.json else table.text(found))
 
 
 def _print_table(sweep: "Sweep") -> None:
-    from dfjax.launching.sweeps import table
+    from dfjax.sweeps import table
 
     print(table.text(table.make(sweep)))
 
@@ -336,7 +336,7 @@ def _define_report() -> None:
 def _report(folder: Path) -> None:
     """Write the page, and print its path."""
     from dfjax.core import storage
-    from dfjax.launching.sweeps import frozen, page, table
+    from dfjax.sweeps import frozen, page, table
 
     sweep = frozen.read(folder)
     out = Path(flags.FLAGS.out) if flags.FLAGS.out else folder / "report.html"
@@ -357,7 +357,7 @@ def _define_run() -> None:
 
 def _run(folder: Path) -> None:
     """Become ``dfjax train`` with a line's words: signals and exit status are its own. Nothing is left to do: end."""
-    from dfjax.launching.sweeps import frozen, state
+    from dfjax.sweeps import frozen, state
 
     sweep = frozen.read(folder)
     line = sweep.line(flags.FLAGS.line)

@@ -32,7 +32,7 @@ def main(rest: list[str]) -> None:
     app.refuse_rest(rest)
     config = app.read_config(_CONFIG)
     from dfjax.checkpoint.workdir import Workdir
-    from dfjax.parallel import hosts
+    from dfjax.runtime import hosts
 
     room = Workdir(Path(_WORKDIR.value))
     # Before there are any signs of life in what may be somebody else's folder.

@@ -10,8 +10,8 @@ import numpy as np
 
 from dfjax import config
 from dfjax.data.errors import DataError
-from dfjax.data.recolour import HUES, UNSEEN_PAIRS
 from dfjax.data.records import Record
+from dfjax.datasets.recolour import HUES, UNSEEN_PAIRS
 
 # How often a caption names the style, where there is one. A caption without it fits several pictures, and teaches less.
 _STYLED = 0.75

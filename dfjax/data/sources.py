@@ -13,11 +13,11 @@ from typing import Any, Protocol, TypeVar
 import tensorflow_datasets as tfds
 
 from dfjax import config
+from dfjax.core import cleaning
 from dfjax.data import folders
 from dfjax.data.errors import BadRecord, DataError
 from dfjax.data.records import Record
 from dfjax.data.stored import Stored
-from dfjax.text import cleaning
 
 T = TypeVar("T")
 R = TypeVar("R", covariant=True)
@@ -175,7 +175,7 @@ def build(data: config.Data) -> pathlib.Path:
     except DataError:
         if _parts(data.name)[0] != EMBEDDED:
             raise
-    from dfjax.data.builders import emoji_captions  # Needed, with its packages, for this alone.
+    from dfjax.datasets import emoji_captions  # Needed, with its packages, for this alone.
 
     builder = emoji_captions.EmojiCaptions(data_dir=data_dir(data))
     with contextlib.redirect_stdout(sys.stderr):  # TFDS prints its progress; stdout is for results.

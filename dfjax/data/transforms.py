@@ -5,7 +5,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from dfjax.data import decoding
-from dfjax.data import recolour as recolouring
+from dfjax.datasets import recolour as recolouring
 
 
 def square(image: Image.Image, resolution: int) -> UInt8[np.ndarray, "resolution resolution 3"]:
@@ -28,7 +28,7 @@ def render(data: bytes, resolution: int, max_pixels: int = decoding.MAX_PIXELS) 
 def vary(
     pixels: UInt8[np.ndarray, "h w 3"], *, flip: bool = False, colour: str | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A square picture in the hue ``colour`` (see :data:`dfjax.data.recolour.HUES`), mirrored, or both."""
+    """A square picture in the hue ``colour`` (see :data:`dfjax.datasets.recolour.HUES`), mirrored, or both."""
     if colour is not None:
         unit = recolouring.recolour(pixels.astype(np.float32) / 255, colour)
         pixels = np.round(unit * 255).astype(np.uint8)

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from dfjax.core import storage
 from dfjax.data import captions
 from dfjax.data.records import Record
-from dfjax.evals.features import weights
-from dfjax.evals.features.weights import WeightsError
 from dfjax.evals.metrics import inputs
+from dfjax.weights import files as weights
+from dfjax.weights.files import WeightsError
 
 _log = logging.getLogger(__name__)
 

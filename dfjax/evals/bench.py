@@ -10,13 +10,14 @@ from typing import Any
 from jax.sharding import Mesh
 
 from dfjax import config as config_lib
-from dfjax.evals import features, real, reference
+from dfjax.evals import real, reference
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.real import Real
 from dfjax.evals.reference import Features
+from dfjax.inputs.tokenizer import Tokenizer
 from dfjax.models.denoiser import Denoiser
+from dfjax.pretrained import features
 from dfjax.sample import restore
-from dfjax.text.tokenizer import Tokenizer
 
 
 def digest(*told: Any) -> str:

@@ -14,7 +14,7 @@ from safetensors import numpy as safetensors_numpy
 from dfjax import config as config_lib
 from dfjax.core import storage
 from dfjax.evals.real import Pictures
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 from dfjax.sample import generate
 
 _log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from safetensors import numpy as safetensors_numpy
 
 from dfjax.core import ownership, storage
 from dfjax.evals.errors import StatisticsError
-from dfjax.evals.features.extractor import Extractor
 from dfjax.evals.real import Real
-from dfjax.parallel import heartbeats, hosts
+from dfjax.pretrained.extractor import Extractor
+from dfjax.runtime import heartbeats, hosts
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dfjax.core import images, storage
 from dfjax.evals.bench import Bench, Model
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 from dfjax.sample import generate
 
 _SEEDS = 4

@@ -14,7 +14,7 @@ from dfjax.evals.errors import EvaluationError
 from dfjax.evals.evaluators import EVALUATORS
 from dfjax.evals.record import Key, Record
 from dfjax.evals.subject import Ceiling, Drawn, Subject
-from dfjax.parallel import heartbeats, hosts
+from dfjax.runtime import heartbeats, hosts
 from dfjax.sample import generate
 from dfjax.train.report import Writer
 

@@ -8,7 +8,7 @@ from dfjax.checkpoint.lock import Lock
 from dfjax.core.errors import DfjaxError
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.suite import Suite
-from dfjax.parallel import hosts
+from dfjax.runtime import hosts
 from dfjax.sample import restore
 from dfjax.train import report
 from dfjax.train.hooks import Hook

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from dfjax import config as config_lib
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.evals.errors import EvaluationError
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 
 _log = logging.getLogger(__name__)
 

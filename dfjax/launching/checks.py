@@ -6,7 +6,7 @@ from dfjax import config as config_lib
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.launching import job as job_lib
 from dfjax.launching.errors import JobError
-from dfjax.parallel import watch
+from dfjax.runtime import watch
 
 
 def check(job: job_lib.JobSpec, config: config_lib.Config) -> None:

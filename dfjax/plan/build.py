@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from dfjax import config as config_lib
 from dfjax.models import denoiser as denoiser_lib
-from dfjax.models import process
+from dfjax.objective import process
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan.topology import Topology

@@ -12,12 +12,12 @@ from jax.sharding import Mesh
 from jaxtyping import Float, Int, UInt8
 
 from dfjax import config as config_lib
-from dfjax.models import process as process_lib
+from dfjax.inputs.tokenizer import Tokenizer
 from dfjax.models.denoiser import Denoiser
+from dfjax.objective import process as process_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import program
 from dfjax.sample.restore import Trained
-from dfjax.text.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from dfjax.core import images, rng
 from dfjax.diffusion import editing, prediction, samplers
 from dfjax.diffusion import guidance as guidance_lib
 from dfjax.diffusion import loss as loss_lib
-from dfjax.models import process as process_lib
 from dfjax.models.denoiser import Denoiser
+from dfjax.objective import process as process_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample.restore import Trained
 

@@ -12,9 +12,9 @@ from dfjax import config as config_lib
 from dfjax.checkpoint.snapshots import Reconstructed
 from dfjax.checkpoint.store import CheckpointError, Checkpoints, Store
 from dfjax.checkpoint.workdir import Workdir
+from dfjax.inputs.tokenizer import Tokenizer
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import layout, rules
-from dfjax.text.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
 

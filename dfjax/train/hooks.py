@@ -8,8 +8,8 @@ import numpy as np
 
 from dfjax.core import storage
 from dfjax.data import pipeline, sources
-from dfjax.parallel import heartbeats
 from dfjax.parallel import mesh as mesh_lib
+from dfjax.runtime import heartbeats
 from dfjax.train import report, run, validation
 from dfjax.train.state import TrainState
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from dfjax.data.errors import DataError
-from dfjax.parallel import hosts
+from dfjax.runtime import hosts
 from dfjax.train import report
 
 _log = logging.getLogger(__name__)

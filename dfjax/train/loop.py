@@ -17,9 +17,9 @@ from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core.errors import Preempted
 from dfjax.data import pipeline, synthetic
 from dfjax.models.denoiser import null_features
-from dfjax.parallel import heartbeats
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.parallel.preemption import Preemption
+from dfjax.runtime import heartbeats
+from dfjax.runtime.preemption import Preemption
 from dfjax.train import hooks as hooks_lib
 from dfjax.train import profile as profile_lib
 from dfjax.train import report, rollback, run, speed, step

@@ -17,11 +17,12 @@ from dfjax.checkpoint.store import ARRAYS, AVERAGES, CheckpointError, Checkpoint
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core import storage, trees
 from dfjax.data import pipeline, sources, synthetic
+from dfjax.inputs import tokenizer as tokenizer_lib
 from dfjax.models import denoiser as denoiser_lib
-from dfjax.models import process
-from dfjax.parallel import hosts, layout
+from dfjax.objective import process
+from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.text import tokenizer as tokenizer_lib
+from dfjax.runtime import hosts
 from dfjax.train import optim
 from dfjax.train import state as state_lib
 from dfjax.train.health import Health, Rows

@@ -4,7 +4,7 @@ import dataclasses
 
 from dfjax import config as config_lib
 from dfjax.checkpoint import retry
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 from dfjax.train import run
 from dfjax.train.hooks import is_due
 from dfjax.train.state import TrainState

@@ -14,9 +14,9 @@ from dfjax import config as config_lib
 from dfjax.core import images, rng
 from dfjax.diffusion import averaging, timesteps, weighting
 from dfjax.diffusion import loss as loss_lib
-from dfjax.models import process as process_lib
 from dfjax.models.denoiser import Caption, Denoiser, image_shape
 from dfjax.models.mmdit import Features
+from dfjax.objective import process as process_lib
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.train.state import TrainState

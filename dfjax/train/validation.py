@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from dfjax import config as config_lib
 from dfjax.core import images, rng
 from dfjax.diffusion import loss as loss_lib
-from dfjax.models import process as process_lib
 from dfjax.models.denoiser import Denoiser
+from dfjax.objective import process as process_lib
 from dfjax.parallel import mesh as mesh_lib
 
 LEVELS = tuple((k + 0.5) / 8 for k in range(8))

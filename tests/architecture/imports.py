@@ -11,21 +11,27 @@ PACKAGE = "dfjax"
 # DESIGN's layers. A room may import rooms of lower layers and itself; the config may also use what the core has.
 LAYERS = {
     "core": 0,
-    "config": 0.5,
-    "diffusion": 1,
-    "text": 1,
-    "models": 2,
-    "data": 2,
-    # Above the networks, which it lays out.
-    "parallel": 2.5,
-    "checkpoint": 2,
-    "train": 3,
-    "sample": 3,
-    "plan": 4,
-    "evals": 4,
-    # Above what it names machines by, and the report that it makes of a sweep.
-    "launching": 4.5,
-    "cli": 5,
+    "config": 1,
+    "diffusion": 2,
+    "weights": 2,
+    "models": 3,
+    "checkpoint": 3,
+    "runtime": 3,
+    "parallel": 4,
+    "objective": 4,
+    "pretrained": 5,
+    "inputs": 6,
+    "data": 7,
+    "sample": 7,
+    "datasets": 8,
+    "assembly": 9,
+    "train": 10,
+    "plan": 11,
+    "evals": 11,
+    "report": 11,
+    "launching": 12,
+    "sweeps": 13,
+    "cli": 14,
 }
 
 # Rooms whose own imports are limited to these packages, besides Python's library.

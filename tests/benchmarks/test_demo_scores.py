@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import demo
 from dfjax import config
-from dfjax.data import recolour
+from dfjax.datasets import recolour
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 from tests import command
 
 ODD = "a b $HOME \"q\" 'p' \\x \n;é"

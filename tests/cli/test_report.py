@@ -3,7 +3,7 @@
 import json
 
 from tests import command
-from tests.evals.report import made_up, parsed
+from tests.report import made_up, parsed
 
 
 def _report(*arguments):

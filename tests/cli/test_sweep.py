@@ -11,7 +11,7 @@ import pytest
 
 from dfjax.checkpoint.lock import Lock
 from dfjax.checkpoint.workdir import Workdir
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 from tests import command
 
 WEIRD = 'it\'s a "red" apple; `x` $HOME\n\\ ü'

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from dfjax import config
-from dfjax.launching.sweeps import lines
+from dfjax.sweeps import lines
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 RECIPES = sorted(CONFIGS.rglob("*.py"))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from dfjax import config
-from dfjax.data import captions, pipeline, recolour, sources
+from dfjax.data import captions, pipeline, sources
 from dfjax.data.errors import DataError
 from dfjax.data.records import Record
+from dfjax.datasets import recolour
 
 APPLE = Record("x[0]", b"", "red apple, noto", concept="red apple", style="noto", object="apple", recolourable=True)
 BANANA = dataclasses.replace(APPLE, text="banana, noto", concept="banana", object="banana")

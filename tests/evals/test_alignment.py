@@ -5,7 +5,7 @@ import pytest
 
 from dfjax.data.records import Record
 from dfjax.evals import alignment
-from tests.evals.text import made_up
+from tests.pretrained import made_up
 
 SIZE, WIDTH = 12, 5
 

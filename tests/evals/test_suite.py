@@ -12,8 +12,8 @@ from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Measure
 from dfjax.evals.subject import Drawn
 from dfjax.evals.suite import Suite
-from dfjax.evals.text import minilm
 from dfjax.parallel import mesh as mesh_lib
+from dfjax.pretrained import minilm
 from tests import small
 from tests.evals.conftest import Means
 

@@ -10,7 +10,7 @@ from dfjax.checkpoint.store import ITEMS, CheckpointError
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.evals import watch
 from dfjax.evals.errors import EvaluationError
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 
 
 class Run:

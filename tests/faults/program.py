@@ -18,7 +18,7 @@ if __name__ == "__main__":
     signals.note()
 
 from dfjax.cli import main
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 from tests.faults import planted
 
 

@@ -7,9 +7,9 @@ import tempfile
 from hypothesis import strategies as st
 
 from dfjax.checkpoint.store import CheckpointError
-from dfjax.evals.report import page, run, table
-from tests.evals.report import made_up, parsed
+from dfjax.report import page, run, table
 from tests.fuzz import inputs
+from tests.report import made_up, parsed
 
 _LINES = ("metrics.jsonl", "eval/metrics.jsonl")
 _OBJECTS = ("config.json", "eval/grids/prompts.json", "eval/nearest/step_50.json")

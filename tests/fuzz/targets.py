@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import ITEMS, CheckpointError, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
+from dfjax.core import cleaning
 from dfjax.data import decoding, pipeline, sources, transforms
 from dfjax.data.errors import BadRecord, DataError
-from dfjax.evals.features import weights
-from dfjax.text import cleaning
-from dfjax.text import tokenizer as tokenizer_lib
+from dfjax.inputs import tokenizer as tokenizer_lib
+from dfjax.weights import files as weights
 from tests import small
 from tests.checkpoint.conftest import save
 from tests.data import kinds, tiny
-from tests.evals.features import torch_bytes
 from tests.fuzz import inputs, reports
+from tests.weights import torch_bytes
 
 _PIXELS = 2**16
 TOKENIZER = small.tokenizer(max_tokens=24)

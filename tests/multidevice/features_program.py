@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from dfjax import config as config_lib
-from dfjax.evals import features
 from dfjax.parallel import mesh as mesh_lib
+from dfjax.pretrained import features
 
 COUNT = 70  # More than a batch of 64, and no multiple of 7 or 8 and 64.
 MESHES = {"1": config_lib.Mesh(), "8": config_lib.Mesh(replica=2, data=2, fsdp=2)}

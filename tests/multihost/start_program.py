@@ -11,7 +11,7 @@ import numpy as np
 
 from dfjax import config
 from dfjax.core.errors import DfjaxError
-from dfjax.parallel import hosts
+from dfjax.runtime import hosts
 
 
 def main(seconds: str, *machine: str) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dfjax import config as config_lib
-from dfjax.evals.text import clip, minilm
 from dfjax.parallel import mesh as mesh_lib
-from tests.evals.text import made_up
+from dfjax.pretrained import clip, minilm
 from tests.parity import torchvision_operator
+from tests.pretrained import made_up
 
 torch = pytest.importorskip("torch", reason="parity tests need PyTorch: pip install 'dfjax[parity]'")
 made_up.need("tokenizers", "safetensors")

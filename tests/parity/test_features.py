@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from dfjax import config as config_lib
-from dfjax.evals import features
-from dfjax.evals.features import dinov2, efficientnet, inception, lpips, torch_files, weights
 from dfjax.parallel import mesh as mesh_lib
+from dfjax.pretrained import dinov2, efficientnet, features, inception, lpips
+from dfjax.weights import files as weights
+from dfjax.weights import torch_files
 from tests.parity import torchvision_operator
 
 torch = pytest.importorskip("torch", reason="parity tests need PyTorch: pip install 'dfjax[parity]'")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dfjax import config as config_lib
+from dfjax.inputs import tokenizer as tokenizer_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import generate, restore
 from dfjax.sample.generate import Edit, Request
-from dfjax.text import tokenizer as tokenizer_lib
 from tests import small
 
 WANTED = [

@@ -16,7 +16,7 @@ from dfjax.checkpoint.store import CheckpointError, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.data import decoding, inspection, sources
 from dfjax.data.errors import BadRecord, DataError
-from dfjax.text import tokenizer as tokenizer_lib
+from dfjax.inputs import tokenizer as tokenizer_lib
 from tests.checkpoint.conftest import arrays, save, shapes
 from tests.data import kinds, tiny
 

@@ -15,10 +15,10 @@ KNOWN = {
     ("dfjax/launching/engine.py", "subprocess.run"),
     ("dfjax/launching/engines.py", "importlib.import_module"),
     ("dfjax/launching/processes.py", "subprocess.Popen"),
-    ("dfjax/launching/sweeps/pool.py", "subprocess.Popen"),
-    ("dfjax/launching/sweeps/search.py", "subprocess.run"),
+    ("dfjax/sweeps/pool.py", "subprocess.Popen"),
+    ("dfjax/sweeps/search.py", "subprocess.run"),
     ("dfjax/cli/main.py", "importlib.import_module"),
-    ("dfjax/data/builders/emoji_captions.py", "importlib.import_module"),
+    ("dfjax/datasets/emoji_captions.py", "importlib.import_module"),
     ("dfjax/data/folders.py", "tfds.builder_from_directory"),
 }
 

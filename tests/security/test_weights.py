@@ -10,9 +10,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from dfjax.evals.features import weights
-from tests.evals.features import torch_bytes
-from tests.evals.features.torch_bytes import NUMBERS, Call, Name, Raw, new, old, pickled, says, tensor
+from dfjax.weights import files as weights
+from tests.weights import torch_bytes
+from tests.weights.torch_bytes import NUMBERS, Call, Name, Raw, new, old, pickled, says, tensor
 
 BOTH = pytest.mark.parametrize("write", [new, old])
 
@@ -192,7 +192,7 @@ def test_no_key_takes_for_ever_to_hash(refused):
 
 
 def test_a_million_instructions_are_too_many(refused, monkeypatch):
-    monkeypatch.setattr("dfjax.evals.features.torch_pickle._MAX_INSTRUCTIONS", 1000)
+    monkeypatch.setattr("dfjax.weights.torch_pickle._MAX_INSTRUCTIONS", 1000)
     assert "more than 1000 instructions" in refused(new(Raw(says({}) + says(1) * 2000), {}))
 
 

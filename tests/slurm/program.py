@@ -16,7 +16,7 @@ if __name__ == "__main__":
     signals.note()
 
 from dfjax.cli import main
-from dfjax.parallel import heartbeats
+from dfjax.runtime import heartbeats
 
 
 def slow_down(first: int, seconds: float) -> None:

@@ -12,7 +12,7 @@ from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import retrieval
 from dfjax.evals.subject import Subject
-from dfjax.evals.text import minilm
+from dfjax.pretrained import minilm
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.subject import Subject
-from dfjax.evals.text import clip
+from dfjax.pretrained import clip
 
 
 def has_ceiling(bench: Bench) -> bool:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dfjax.evals import features
 from dfjax.evals.bench import Bench, Model, digest
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.evaluators import heldout
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import neighbours
 from dfjax.evals.subject import Drawn
+from dfjax.pretrained import features
 
 _log = logging.getLogger(__name__)
 

@@ -1,1 +1,0 @@
-"""TFDS builders of the embedded data sets."""

@@ -1,0 +1,1 @@
+"""The embedded data sets. Nothing else in the house knows them."""

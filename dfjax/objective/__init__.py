@@ -1,0 +1,1 @@
+"""What is minimised: per-example losses of networks over batches."""

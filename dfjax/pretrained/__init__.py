@@ -1,0 +1,1 @@
+"""Networks that others trained, in JAX, over weights of packages or of the user."""

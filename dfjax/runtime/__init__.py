@@ -1,0 +1,1 @@
+"""Processes of one run: joining, signs of life, preemption, supervision."""

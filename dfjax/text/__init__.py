@@ -1,1 +1,0 @@
-"""Captions as token ids."""

@@ -1,0 +1,1 @@
+"""Files of others as arrays, read without running anything."""
