@@ -174,7 +174,7 @@ class Artist:
         self.run = restore.load(workdir, self.mesh)
         self.guidance = self.run.config.sample.guidance if guidance is None else guidance
         run = self.run
-        self.sampler = generate.Sampler(run.denoiser, run.config, run.tokenizer, self.mesh, batch_size=32)
+        self.sampler = generate.Sampler(run.network, self.mesh, batch_size=32)
 
     def __call__(self, prompts: list[str], num: int) -> Pictures:
         """``num`` pictures of each prompt, prompt by prompt."""
@@ -187,7 +187,7 @@ class Artist:
 
     def film(self, prompt: str, columns: int) -> Pictures:
         run = self.run
-        sampler = generate.Sampler(run.denoiser, run.config, run.tokenizer, self.mesh, batch_size=1, film=True)
+        sampler = generate.Sampler(run.network, self.mesh, batch_size=1, film=True)
         pictures, frames = sampler(run.params, generate.requests([prompt], 1, self.guidance), _SAMPLE_SEED)
         return generate.film_strip(frames, pictures, columns)
 

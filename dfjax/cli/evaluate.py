@@ -154,13 +154,13 @@ class _Evaluation:
         from dfjax.sample import restore
         from dfjax.train import report
 
-        config = _config(trained.config)
+        config = _config(trained.network.config)
         guide = restore.load(config.sample.guide, self._mesh) if config.sample.guide else None
         statistics = Path(_STATISTICS.value) if _STATISTICS.value else None
-        is_own = config.sample == trained.config.sample
+        is_own = config.sample == trained.network.config.sample
         bench = Bench(config, self._mesh, self._folder, _SPLIT.value, statistics, is_own, guide)
         writer = report.tensorboard(self._folder, wanted=config.train.tensorboard, asynchronous=False)
-        return Suite(bench, Model(trained.denoiser, trained.tokenizer, guide), writer)
+        return Suite(bench, Model(trained.network, guide), writer)
 
 
 def _config(config: config_lib.Config) -> config_lib.Config:

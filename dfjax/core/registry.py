@@ -74,7 +74,7 @@ class Registry(Mapping[str, Any]):
         return (lambda thing: self._add(name, thing)) if thing is None else self._add(name, thing)
 
     def later(self, name: str, place: str) -> None:
-        """One of dfjax's own that is imported when it is asked for; ``place`` reads ``module:attribute``, or a module."""
+        """One of dfjax's own that is imported when it is asked for, from ``module:attribute`` or a module."""
         self._add(name, _Place(place))
 
     def forget(self, name: str) -> None:
@@ -94,7 +94,7 @@ class Registry(Mapping[str, Any]):
             close = difflib.get_close_matches(str(name)[:_LONGEST_NAME], self._things, n=1, cutoff=0.0)
             raise RegistryError(
                 f"there is no {self.kind} {str(name)[:_LONGEST_NAME]!r}, but {', '.join(self._things)}; did you mean "
-                f"{close[0] if close else ''!r}? One of your own is registered by its recipe or program, before it is used"
+                f"{close[0] if close else ''!r}? One of your own is registered by its recipe or program, before that"
             )
         thing = self._things[name]
         if isinstance(thing, _Place):

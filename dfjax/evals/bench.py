@@ -14,8 +14,7 @@ from dfjax.evals import real, reference
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.real import Real
 from dfjax.evals.reference import Features
-from dfjax.inputs.tokenizer import Tokenizer
-from dfjax.models.denoiser import Denoiser
+from dfjax.inputs.network import Network
 from dfjax.pretrained import features
 from dfjax.sample import restore
 
@@ -27,10 +26,9 @@ def digest(*told: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A denoiser to be measured, without its parameters. ``guide``: a weaker model that it is guided with."""
+    """A network to be measured, without its parameters. ``guide``: a weaker model that it is guided with."""
 
-    denoiser: Denoiser
-    tokenizer: Tokenizer
+    network: Network
     guide: restore.Trained | None = None
 
 

@@ -46,10 +46,9 @@ class Suite:
         self._wanted = _wanted(bench)
         self._measures = {name: EVALUATORS[name].make(bench, model) for name in self._wanted}
         self._sampler = generate.Sampler(
-            model.denoiser,
-            bench.config,
-            model.tokenizer,
+            model.network,
             bench.mesh,
+            settings=bench.config.sample,
             batch_size=bench.config.eval.batch_size,
             guide=model.guide,
         )

@@ -6,7 +6,6 @@ A codec names the arrays of an example that it reads (``spec``), fills them on t
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,39 +20,41 @@ Pictures = UInt8[Array, "batch picture_height picture_width 3"]
 Batch = Mapping[str, Array]
 
 
-class Codec(Protocol):
-    """What the house asks of a codec.
+class Codec:
+    """What the house asks of a codec; one of your own is picklable, since it goes to the workers of a pipeline.
 
     Attributes:
       spec: the arrays of an example that it reads, by name, without the batch axis.
       shape: height, width and channels of what is noised.
-      picture: height and width of the pictures that it takes and gives; None where it knows no pictures.
+      picture: height and width of the pictures that it takes and gives; None where records need none.
+      obstacle: why nothing can be drawn through it, for a person; empty where it can.
     """
 
+    picture: tuple[int, int] | None = None
+    obstacle = ""
+    shape: tuple[int, int, int]
+
     @property
-    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]: ...
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-    @property
-    def picture(self) -> tuple[int, int] | None: ...
+    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
+        raise NotImplementedError
 
     def row(
         self, picture: UInt8[np.ndarray, "height width 3"] | None, columns: Mapping[str, np.ndarray]
     ) -> Mapping[str, np.ndarray]:
-        """Its arrays of one example; those that are columns of the source already may be left out."""
-        ...
+        """Its arrays of one example, apart from those that are columns of the source already: all, by default."""
+        return {}
 
     def encode(self, batch: Batch, keys: Key[Array, "batch"] | None = None) -> Clean:
         """What the rows of a batch are to become again, float32. ``keys``: of each row, for a codec that draws."""
-        ...
+        raise NotImplementedError
 
     def decode(self, clean: Clean) -> Pictures:
-        """Pictures, uint8, of what was drawn. Raises ConfigError where there are none to be had."""
-        ...
+        """Pictures, uint8, of what was drawn."""
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
-class Identity:
+class Identity(Codec):
     """Pixels: uint8 to [-1, 1], x / 127.5 - 1."""
 
     height: int
@@ -64,11 +65,11 @@ class Identity:
         return {"image": jax.ShapeDtypeStruct(self.shape, jnp.uint8)}
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
         return self.height, self.width, 3
 
     @property
-    def picture(self) -> tuple[int, int]:
+    def picture(self) -> tuple[int, int]:  # type: ignore[override]
         return self.height, self.width
 
     def row(self, picture, columns):
@@ -82,27 +83,21 @@ class Identity:
 
 
 @dataclasses.dataclass(frozen=True)
-class Latents:
+class Latents(Codec):
     """Latents of an encoder, given as they are. Pictures cannot be made of them: the decoder is not at hand."""
 
     shape: tuple[int, int, int]
+    obstacle = "this run is on latents, which dfjax cannot yet turn into pictures: only pixels can be drawn"
 
     @property
     def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
         return {"latent": jax.ShapeDtypeStruct(self.shape, jnp.bfloat16)}
 
-    @property
-    def picture(self) -> None:
-        return None
-
-    def row(self, picture, columns):
-        return {}
-
     def encode(self, batch, keys=None):
         return batch["latent"].astype(jnp.float32)
 
     def decode(self, clean):
-        raise ConfigError("this run is on latents, which dfjax cannot yet turn into pictures: only pixels can be drawn")
+        raise ConfigError(self.obstacle)
 
 
 def identity(config: Config) -> Identity:

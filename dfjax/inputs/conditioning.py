@@ -5,14 +5,13 @@ caption is such a tree without the axis of the batch, the same object in caption
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array
 
 from dfjax.config import Config, ConfigError
 from dfjax.inputs.tokenizer import Tokenizer, learn
@@ -21,41 +20,43 @@ from dfjax.models.mmdit import Features
 Batch = Mapping[str, Array]
 
 
-class Conditioner(Protocol):
-    """What the house asks of a conditioner.
+class Conditioner:
+    """What the house asks of a conditioner; one of your own is picklable, since it goes to the workers of a pipeline.
 
     Attributes:
       spec: the arrays of an example that it reads, by name, without the batch axis.
       vocab_size: its ids are below it; 0 where it has none.
       saved: its state as bytes, which every checkpoint keeps; empty where it has none.
+      obstacle: why it knows no words of its own, so that nothing can be drawn for a prompt; empty where it does.
     """
 
+    vocab_size: int = 0
+    saved: bytes = b""
+    obstacle = ""
+
     @property
-    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]: ...
-    @property
-    def vocab_size(self) -> int: ...
-    @property
-    def saved(self) -> bytes: ...
+    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
+        raise NotImplementedError
 
     def row(self, caption: str, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Its arrays of one example; those that are columns of the source already may be left out."""
-        ...
+        """Its arrays of one example, apart from those that are columns of the source already: all, by default."""
+        return {}
 
     def is_cut(self, caption: str) -> bool:
         """Whether :meth:`row` loses the end of this caption."""
-        ...
+        return False
 
     def condition(self, batch: Batch) -> Any:
         """What the network is told of the rows of a batch."""
-        ...
+        raise NotImplementedError
 
     def null(self) -> Any:
         """The null caption: what :meth:`condition` gives for a row without words, without the axis of the batch."""
-        ...
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
-class Tokens:
+class Tokens(Conditioner):
     """Ids of a learned tokenizer, for a network with a text tower of its own."""
 
     tokenizer: Tokenizer | Unlearned
@@ -65,11 +66,11 @@ class Tokens:
         return {"tokens": jax.ShapeDtypeStruct((self.tokenizer.max_tokens,), jnp.int32)}
 
     @property
-    def vocab_size(self) -> int:
+    def vocab_size(self) -> int:  # type: ignore[override]
         return self.tokenizer.vocab_size
 
     @property
-    def saved(self) -> bytes:
+    def saved(self) -> bytes:  # type: ignore[override]
         return self.tokenizer.model
 
     def row(self, caption, columns):
@@ -86,13 +87,12 @@ class Tokens:
 
 
 @dataclasses.dataclass(frozen=True)
-class GivenFeatures:
+class GivenFeatures(Conditioner):
     """A frozen encoder's features, given as they are. Of a prompt there are none: the encoder is not at hand."""
 
     tokens: int
     channels: int
-    vocab_size: int = 0
-    saved: bytes = b""
+    obstacle = "this run takes a frozen encoder's features, which dfjax cannot yet make of a caption"
 
     @property
     def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
@@ -100,14 +100,6 @@ class GivenFeatures:
             "features": jax.ShapeDtypeStruct((self.tokens, self.channels), jnp.bfloat16),
             "feature_mask": jax.ShapeDtypeStruct((self.tokens,), jnp.bool),
         }
-
-    def row(self, caption, columns):
-        if "features" in columns:
-            return {}
-        raise ConfigError("this run takes a frozen encoder's features, which dfjax cannot yet make of a caption")
-
-    def is_cut(self, caption):
-        return False
 
     def condition(self, batch):
         return Features(batch["features"], batch["feature_mask"])
@@ -159,19 +151,16 @@ def specified(conditioner: Conditioner) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), told)
 
 
-def dropped(conditioner: Conditioner, batch: Batch, drop: Bool[Array, "batch"]) -> Any:
-    """What the network is told of a batch's rows, the null caption where ``drop``."""
-    return jax.tree.map(functools.partial(_choose, drop), conditioner.null(), conditioner.condition(batch))
-
-
-def _choose(drop: Bool[Array, "batch"], null: Array, own: Array) -> Array:
-    return jnp.where(drop.reshape(-1, *[1] * (own.ndim - 1)), jnp.asarray(null, own.dtype), own)
-
-
 def of_prompts(conditioner: Conditioner, prompts: Sequence[str]) -> Any:
-    """What the network is told of some prompts, as host arrays [prompts, ...]: by the same road as a batch's captions."""
+    """What the network is told of some prompts, as host arrays [prompts, ...]: as of a batch's captions.
+
+    Raises:
+      ConfigError: the conditioner knows no words of its own.
+    """
+    if conditioner.obstacle:
+        raise ConfigError(conditioner.obstacle)
     rows = [conditioner.row(prompt, {}) for prompt in prompts]
-    batch = {name: np.stack([row[name] for row in rows]) for name in conditioner.spec}
+    batch: Any = {name: np.stack([row[name] for row in rows]) for name in conditioner.spec}
     return jax.tree.map(np.asarray, conditioner.condition(batch))
 
 

@@ -34,6 +34,11 @@ class Inputs:
         """The arrays of an example: extra columns that codec or conditioner take as their own are named once."""
         return {**self.codec.spec, **self.conditioner.spec, **self.columns}
 
+    @property
+    def obstacle(self) -> str:
+        """Why no picture can be drawn for a prompt; empty where it can."""
+        return self.codec.obstacle or self.conditioner.obstacle
+
     def batch(self, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The arrays of ``rows`` examples."""
         return {name: jax.ShapeDtypeStruct((rows, *one.shape), one.dtype) for name, one in self.spec.items()}

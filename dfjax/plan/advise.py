@@ -216,7 +216,7 @@ def _widest(
         free = {"data": 1, "fsdp": -1} if fsdp == rest else {"data": -1, "fsdp": fsdp}
         changes = _differing(config, {f"mesh.{axis}": size for axis, size in (fixed | free).items()})
         try:
-            parts = build.parts(apply(config, changes), topology.devices())
+            parts = build.planned(apply(config, changes), topology.devices())
         except config_lib.ConfigError:
             continue
         return Split(changes, dict(parts.mesh.shape), sum(memory.state_bytes(parts.state).values()))

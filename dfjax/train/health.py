@@ -96,6 +96,7 @@ class Health:
         for number, found in jax.device_get(unseen):
             self.skipped, self.skipped_in_a_row = int(found["skipped"]), int(found["skipped_in_a_row"])
             values = {name: float(found[name]) for name in _SCALARS}
+            values |= {name: float(value) for name, value in found.get("scalars", {}).items()}
             if self.skipped_in_a_row:
                 self._tell(number, values, found["finite"], rows(number))
             elif self._is_spike(values["loss"]):

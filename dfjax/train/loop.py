@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from dfjax import assembly
 from dfjax import config as config_lib
 from dfjax.checkpoint import retry
 from dfjax.checkpoint.snapshots import Snapshots
@@ -16,7 +17,6 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core.errors import Preempted
 from dfjax.data import pipeline, synthetic
-from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.runtime import heartbeats
 from dfjax.runtime.preemption import Preemption
@@ -35,13 +35,16 @@ def train(
     workdir: Path | str,
     *,
     hooks: Sequence[HookMaker] = (),
+    own: assembly.Own = assembly.Own(),  # noqa: B008
     profile: bool = False,
     request: Preemption | None = None,
 ) -> int:
     """Train until ``config.train.num_steps``, going on from the newest checkpoint in ``workdir`` if there is one.
 
     Args:
-      hooks: made once the run is ready, called besides validation. profile: record a profile of a few steps.
+      hooks: made once the run is ready, called besides validation.
+      own: source, denoiser, objective or optimizer in place of those that the config names.
+      profile: record a profile of a few steps.
       request: says when to save and to end before that.
 
     Returns:
@@ -52,24 +55,24 @@ def train(
       DfjaxError: a config, work directory or data set that cannot be used, in words that say what to do.
     """
     heartbeats.note("preparing", 0, slow=True)
-    room = Workdir(Path(workdir))
-    found = run.check_workdir(room)
+    place = Workdir(Path(workdir))
+    found = run.check_workdir(place)
     total = config.train.num_steps
-    if found is Found.RESUMABLE and run.check_saved(room, config) >= total:
-        _log.info("%s is finished: it has all its %d steps", room.path, total)
+    if found is Found.RESUMABLE and run.check_saved(place, config) >= total:
+        _log.info("%s is finished: it has all its %d steps", place.path, total)
         return total
     # All that a user may have to mend is looked at before anything is written.
-    parts = run.parts(config)
+    parts = assembly.parts(config, own)
     with contextlib.ExitStack() as stack:
         limit = config.hosts.phase_seconds
         checkpoints = Checkpoints(
-            room.checkpoints, config.train.keep_last, config.train.keep_every_steps, limit_seconds=limit
+            place.checkpoints, config.train.keep_last, config.train.keep_every_steps, limit_seconds=limit
         )
         stack.enter_context(checkpoints)
-        ready = run.prepare(config, room, parts, checkpoints)
+        ready = run.prepare(parts, place, checkpoints)
         snapshots = None
         if config.optim.ema_stds:
-            snapshots = stack.enter_context(Snapshots(room.snapshots, write=True, limit_seconds=limit))
+            snapshots = stack.enter_context(Snapshots(place.snapshots, write=True, limit_seconds=limit))
             snapshots.forget_after(ready.start)
         savers = Savers(
             retry.Saver(checkpoints, config.train.save_tries),
@@ -88,14 +91,14 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
     config, total = ready.config, ready.config.train.num_steps
     state, ledger = ready.state, ready.ledger
     batches = _batches(ready)
-    profiled = ready.room.path if profile and jax.process_index() == 0 else None
+    profiled = ready.workdir.path if profile and jax.process_index() == 0 else None
     with batches, contextlib.closing(_writer(ready)) as writer, profile_lib.steps(profiled) as took:
         reports = _reports(ready, writer)
         heartbeats.note("reading the first records", ready.start, slow=True)
         first = next(batches)
-        use = speed.of(config, state.params)
-        if ready.take is None:
-            ready.take, compile_seconds = _compile(ready, first.arrays)
+        use = speed.of(ready.network)
+        if ready.compiled_step is None:
+            ready.compiled_step, compile_seconds = _compile(ready, first.arrays)
             writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})
             request.begin(ready.start)
         progress = report.Progress(total, config.train.batch_size, ready.seconds, use)
@@ -107,7 +110,7 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
             heartbeats.note("reading records", number - 1)
             batch = first if number == ready.start + 1 else next(batches)
             heartbeats.note("stepping", number - 1)
-            state, metrics = ready.take(state, batch.arrays)
+            state, metrics = ready.compiled_step(state, batch.arrays)
             ready.health.note(number, metrics)
             if (slow := pace.started(number, metrics)) and config.hosts.leave_when_slow:
                 request.ask(slow)
@@ -176,10 +179,10 @@ def _log_scalars(ready: run.Run, writer, progress: report.Progress, pace: Pace, 
 def _writer(ready: run.Run) -> report.Writer:
     """Writers of scalars, once what was written past the run's first step is forgotten."""
     if jax.process_index() == 0:
-        report.forget_after(ready.room.metrics, ready.start)
-        report.forget_after(ready.room.skipped_steps, ready.start)
+        report.forget_after(ready.workdir.metrics, ready.start)
+        report.forget_after(ready.workdir.skipped_steps, ready.start)
     rollback.write(ready)
-    return report.writer(ready.room, ready.start, with_tensorboard=ready.config.train.tensorboard)
+    return report.writer(ready.workdir, ready.start, with_tensorboard=ready.config.train.tensorboard)
 
 
 def _batches(ready: run.Run):
@@ -187,12 +190,15 @@ def _batches(ready: run.Run):
     config, sharding = ready.config, mesh_lib.batch_sharding(ready.mesh)
     if ready.source is None:
         first = ready.position // config.train.batch_size
+        inputs = ready.network.inputs
+        # Ids of a network that has none are never asked for.
+        vocab_size = inputs.conditioner.vocab_size
         return synthetic.batches(
-            step.batch_shapes(config), config.train.seed, ready.tokenizer.vocab_size, sharding, start=first
+            inputs.batch(config.train.batch_size), config.train.seed, vocab_size, sharding, start=first
         )
     return pipeline.training_batches(
         ready.source,
-        ready.tokenizer,
+        ready.network.inputs,
         config.data,
         seed=config.train.seed,
         batch_size=config.train.batch_size,
@@ -204,8 +210,7 @@ def _batches(ready: run.Run):
 def _compile(ready: run.Run, arrays: step.Batch) -> tuple[Callable, float]:
     """The step compiled for a batch's shapes, and the seconds that took."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, ready.state)
-    null: Any = null_features(ready.config) if ready.config.text.features else ready.tokenizer.null()
-    jitted = step.make(ready.denoiser, ready.config, ready.optimizer, null, ready.mesh, shardings)
+    jitted = step.make(ready.network, ready.optimizer, ready.mesh, shardings)
     heartbeats.note("compiling the step", slow=True)
     started = time.monotonic()
     compiled = jitted.lower(ready.state, arrays).compile()

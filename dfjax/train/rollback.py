@@ -65,7 +65,7 @@ def go_back(ready: run.Run, savers: Savers, spike: Spike, seconds: float) -> run
 
 def write(ready: run.Run) -> None:
     """``rollbacks.jsonl``: the rollbacks of which the run's state knows, one a line."""
-    path, rollbacks = ready.room.rollbacks, ready.health.rollbacks
+    path, rollbacks = ready.workdir.rollbacks, ready.health.rollbacks
     if jax.process_index() == 0 and (rollbacks or path.exists()):
         try:
             storage.replace(path, "".join(json.dumps(rollback) + "\n" for rollback in rollbacks).encode())

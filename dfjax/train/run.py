@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,25 +11,22 @@ import optax
 from clu import parameter_overview
 from jax.sharding import Mesh
 
+from dfjax import assembly
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import ARRAYS, AVERAGES, CheckpointError, Checkpoints, Store, versions
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core import storage, trees
-from dfjax.data import pipeline, sources, synthetic
-from dfjax.inputs import tokenizer as tokenizer_lib
-from dfjax.models import denoiser as denoiser_lib
-from dfjax.objective import process
-from dfjax.parallel import layout
-from dfjax.parallel import mesh as mesh_lib
+from dfjax.data import pipeline, synthetic
+from dfjax.data.source import Source
+from dfjax.inputs.network import Network
 from dfjax.runtime import hosts
-from dfjax.train import optim
 from dfjax.train import state as state_lib
 from dfjax.train.health import Health, Rows
 from dfjax.train.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
-_CAPTIONS_FOR_TOKENIZER = 100_000
+_CAPTIONS_TO_LEARN_FROM = 100_000
 
 
 @dataclasses.dataclass
@@ -38,16 +34,15 @@ class Run:
     """The parts of a run, ``source`` None for synthetic data.
 
     ``state`` is handed to the step, which is donated it, and must not be used after. It is that of the step ``start``,
-    where ``position`` records were consumed; ``owes_hooks``: what is due after that step is still to be done. ``take``
-    is the compiled step, once there is one.
+    where ``position`` records were consumed; ``owes_hooks``: what is due after that step is still to be done.
+    ``compiled_step`` is there once it is compiled.
     """
 
     config: config_lib.Config
-    room: Workdir
+    workdir: Workdir
     mesh: Mesh
-    source: sources.RecordSource | None
-    tokenizer: tokenizer_lib.Tokenizer
-    denoiser: denoiser_lib.Denoiser
+    source: Source | None
+    network: Network
     optimizer: optax.GradientTransformation
     state: state_lib.TrainState
     start: int
@@ -56,7 +51,7 @@ class Run:
     health: Health
     ledger: Ledger
     owes_hooks: bool = False
-    take: Callable | None = None
+    compiled_step: Callable | None = None
 
     def position_after(self, number: int) -> int:
         """The number of records consumed, or passed over, when the step ``number`` is done."""
@@ -71,16 +66,16 @@ class Run:
         return Rows(first, size, [source.id(place) for place in places])
 
 
-def check_workdir(room: Workdir) -> Found:
+def check_workdir(workdir: Workdir) -> Found:
     """What the work directory holds. Raises CheckpointError for what no run may be started in."""
-    found, words = room.check()
+    found, words = workdir.check()
     _log.info("%s", words)
     return found
 
 
-def check_saved(room: Workdir, config: config_lib.Config) -> int:
+def check_saved(workdir: Workdir, config: config_lib.Config) -> int:
     """The newest checkpoint's step. Raises CheckpointError if a resume may not go from its config to this one."""
-    with Checkpoints(room.checkpoints) as checkpoints:
+    with Checkpoints(workdir.checkpoints) as checkpoints:
         step = checkpoints.steps()[-1]
         saved = checkpoints.config(step)
         changed = config_lib.changes_that_break_resume(saved, config)
@@ -88,61 +83,33 @@ def check_saved(room: Workdir, config: config_lib.Config) -> int:
             checkpoints.array_shapes(step, item)
     if changed:
         raise CheckpointError(
-            f"{room.path} was trained with another config:\n  " + "\n  ".join(changed) + "\n(saved -> wanted). "
+            f"{workdir.path} was trained with another config:\n  " + "\n  ".join(changed) + "\n(saved -> wanted). "
             "Go on with the saved values, or choose another --workdir for the new ones"
         )
     return step
 
 
-@dataclasses.dataclass(frozen=True)
-class Parts:
-    """What a config alone decides, and what can be wrong with it."""
-
-    mesh: Mesh
-    optimizer: optax.GradientTransformation
-    source: sources.RecordSource | None
-    validation_source: sources.RecordSource | None
-
-
-def parts(config: config_lib.Config) -> Parts:
-    """Mesh, optimizer and data sets. Raises ConfigError or DataError for what cannot work; writes nothing."""
-    process.check(config)
-    if config.sample.guide:
-        guide = Workdir(Path(config.sample.guide))
-        newest = guide.require_checkpoint()
-        with Checkpoints(guide.checkpoints) as checkpoints:
-            process.check_guide(config, checkpoints.config(newest))
-    mesh = mesh_lib.make(config.mesh)
-    mesh_lib.check_divides(config, mesh)
-    layout.make(config, mesh)
-    data = config.data
-    if data.name == synthetic.NAME:
-        return Parts(mesh, optim.make(config), None, None)
-    validation = sources.open_source(data, data.validation_split) if data.validation_split else None
-    return Parts(mesh, optim.make(config), sources.open_source(data, data.split), validation)
-
-
-def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints: Checkpoints) -> Run:
+def prepare(ready: assembly.Parts, workdir: Workdir, checkpoints: Checkpoints) -> Run:
     """Everything up to the first step: restored where there is a checkpoint, new where there is none."""
-    mesh, optimizer, source = ready.mesh, ready.optimizer, ready.source
+    config, mesh, source = ready.config, ready.mesh, ready.source
     step = checkpoints.steps()[-1] if checkpoints.steps() else None
     if step is not None:
-        _check_data(room, checkpoints.meta(step).get("data"), source)
-    tokenizer = _tokenizer(config, source, checkpoints, step)
-    denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config, mesh))
-    _write_files(config, room, tokenizer)
-    loaded = _load(config, room, mesh, denoiser, optimizer, checkpoints, step or 0)
-    _overview(room, loaded["state"].params)
-    return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, **loaded)
+        _check_data(workdir, checkpoints.meta(step).get("data"), source)
+    network = ready.network(_conditioner(ready, checkpoints, step))
+    optimizer = assembly.optimizer(ready, network)
+    _write_files(config, workdir, network)
+    loaded = _load(config, workdir, mesh, network, optimizer, checkpoints, step or 0)
+    _overview(workdir, loaded["state"].params)
+    return Run(config, workdir, mesh, source, network, optimizer, **loaded)
 
 
-def _check_data(room: Workdir, saved: dict[str, str] | None, source: sources.RecordSource | None) -> None:
+def _check_data(workdir: Workdir, saved: dict[str, str] | None, source: Source | None) -> None:
     """Raise CheckpointError where the records are not those that the run began with: their order would be another."""
     found = source.identity() if source else {}
     other = [f"{key}: {saved.get(key)} -> {value}" for key, value in found.items() if saved and saved.get(key) != value]
     if other:
         raise CheckpointError(
-            f"{room.path} was trained on other data:\n  "
+            f"{workdir.path} was trained on other data:\n  "
             + "\n  ".join(other)
             + "\n(saved -> found). Its records would "
             "come in another order: put the data set back as it was, or name its folder with --config.data.dir; or "
@@ -152,7 +119,7 @@ def _check_data(room: Workdir, saved: dict[str, str] | None, source: sources.Rec
 
 def at(run: Run, checkpoints: Store, step: int) -> Run:
     """The run as it stood at ``step``: as it was saved, or new for step 0."""
-    loaded = _load(run.config, run.room, run.mesh, run.denoiser, run.optimizer, checkpoints, step)
+    loaded = _load(run.config, run.workdir, run.mesh, run.network, run.optimizer, checkpoints, step)
     return dataclasses.replace(run, **loaded)
 
 
@@ -169,12 +136,14 @@ def save(run: Run, checkpoints: Store, state: state_lib.TrainState, step: int, s
         "train_seconds": seconds,
         "devices": jax.device_count(),
     }
-    checkpoints.save(step, _items(state), meta, run.tokenizer.model)
+    checkpoints.save(step, _items(state), meta, run.network.inputs.conditioner.saved)
 
 
 def snapshot(run: Run, snapshots: Store, state: state_lib.TrainState, step: int) -> None:
     """Start saving the power-function averages of ``step``, with all that is needed to draw with them."""
-    snapshots.save(step, {AVERAGES: state.averages}, {"config": run.config.to_dict()}, run.tokenizer.model)
+    snapshots.save(
+        step, {AVERAGES: state.averages}, {"config": run.config.to_dict()}, run.network.inputs.conditioner.saved
+    )
 
 
 def _items(state: state_lib.TrainState) -> dict[str, Any]:
@@ -184,27 +153,27 @@ def _items(state: state_lib.TrainState) -> dict[str, Any]:
 
 
 def _load(
-    config: config_lib.Config, room: Workdir, mesh: Mesh, denoiser, optimizer, checkpoints: Store, step: int
+    config: config_lib.Config, workdir: Workdir, mesh: Mesh, network, optimizer, checkpoints: Store, step: int
 ) -> dict[str, Any]:
     """What of a run differs from step to step."""
     stds, meta = config.optim.ema_stds, checkpoints.meta(step) if step else {}
     saved = meta.get("health", {})
     if step:
-        state = _restore(checkpoints, step, meta, state_lib.abstract(denoiser, optimizer, mesh, stds))
+        state = _restore(checkpoints, step, meta, state_lib.abstract(network, optimizer, mesh, stds), network)
     else:
-        state = state_lib.create(denoiser, optimizer, mesh, config.train.seed, stds)
+        state = state_lib.create(network, optimizer, mesh, config.train.seed, stds)
     return {
         "state": state,
         "start": step,
         "position": int(meta.get("position", 0)),
         "seconds": float(meta.get("train_seconds", 0)),
-        "health": Health(config.train, room.skipped_steps, list(trees.named_leaves(state.params)), saved),
-        "ledger": Ledger(room.bad_records, step),
+        "health": Health(config.train, workdir.skipped_steps, list(trees.named_leaves(state.params)), saved),
+        "ledger": Ledger(workdir.bad_records, step),
         "owes_hooks": bool(meta.get("owes_hooks", False)),
     }
 
 
-def _restore(checkpoints: Store, step: int, meta: dict[str, Any], wanted: state_lib.TrainState):
+def _restore(checkpoints: Store, step: int, meta: dict[str, Any], wanted: state_lib.TrainState, network: Network):
     arrays = checkpoints.arrays(step, _items(wanted))
     other = {name: (old, new) for name, new in versions().items() if (old := meta["versions"].get(name)) != new}
     if other:
@@ -217,29 +186,32 @@ def _restore(checkpoints: Store, step: int, meta: dict[str, Any], wanted: state_
         like = getattr(wanted, name)
         return jax.device_put(np.asarray(counts[name], like.dtype), like.sharding)
 
-    return state_lib.TrainState(**{name: scalar(name) for name in state_lib.COUNTS} | arrays)
+    state = state_lib.TrainState(**{name: scalar(name) for name in state_lib.COUNTS} | arrays)
+    where = jax.tree.map(lambda leaf: leaf.sharding, wanted)
+    return state_lib.with_frozen(state, network, where)
 
 
-def _tokenizer(config, source, checkpoints: Checkpoints, step: int | None) -> tokenizer_lib.Tokenizer:
-    """The checkpoint's tokenizer, or one that the first process learns from the captions."""
+def _conditioner(ready: assembly.Parts, checkpoints: Checkpoints, step: int | None) -> bytes:
+    """The conditioner's state: the checkpoint's, or what the first process learns from the captions."""
     if step is not None:
-        return tokenizer_lib.Tokenizer(checkpoints.tokenizer(step), config.text.max_tokens)
-    model = b""
+        return checkpoints.tokenizer(step)
+    saved = b""
     if jax.process_index() == 0:
-        captions = pipeline.example_captions(source, _CAPTIONS_FOR_TOKENIZER) if source else synthetic.CAPTIONS
-        model = tokenizer_lib.learn(captions, config.text.vocab_size, config.text.max_tokens).model
-    return tokenizer_lib.Tokenizer(hosts.from_first(model), config.text.max_tokens)
+        source = ready.source
+        captions = pipeline.example_captions(source, _CAPTIONS_TO_LEARN_FROM) if source else synthetic.CAPTIONS
+        saved = ready.network(captions=captions).inputs.conditioner.saved
+    return hosts.from_first(saved)
 
 
-def _write_files(config: config_lib.Config, room: Workdir, tokenizer: tokenizer_lib.Tokenizer) -> None:
-    """Config and tokenizer beside the checkpoints, for people and other programs; the ones inside are what counts."""
+def _write_files(config: config_lib.Config, workdir: Workdir, network: Network) -> None:
+    """Config and conditioner beside the checkpoints, for people and other programs; the ones inside are what counts."""
     if jax.process_index() == 0:
-        storage.replace(room.tokenizer, tokenizer.model)
-        storage.replace(room.config, config.to_json().encode())
+        storage.replace(workdir.tokenizer, network.inputs.conditioner.saved)
+        storage.replace(workdir.config, config.to_json().encode())
 
 
-def _overview(room: Workdir, params: Any) -> None:
+def _overview(workdir: Workdir, params: Any) -> None:
     _log.info("%s parameters in %d arrays", f"{trees.size(params):,}", len(jax.tree.leaves(params)))
     if jax.process_index() == 0:
         table = parameter_overview.get_parameter_overview(params, include_stats=False)
-        storage.replace(room.path / "parameters.txt", f"{table}\n".encode())
+        storage.replace(workdir.path / "parameters.txt", f"{table}\n".encode())

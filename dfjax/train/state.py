@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Key
 
 from dfjax.core import rng
-from dfjax.models.denoiser import Denoiser
+from dfjax.inputs.network import Network
 from dfjax.parallel import rules
 
 # The int32 scalars of a state.
@@ -27,7 +27,7 @@ class TrainState:
     ``skipped`` (int32) counts the steps that changed nothing, since a number was not finite, ``skipped_in_a_row``
     those at the end; so parameters were updated ``step - skipped`` times.
     ``ema`` is the warmed-up moving average; ``averages`` has a power-function average for each of optim.ema_stds,
-    under the length's name, such as "0.05".
+    under the length's name, such as "0.05". ``frozen`` is what the objective hands to every step, and in no checkpoint.
     """
 
     step: Int[Array, ""]
@@ -36,15 +36,16 @@ class TrainState:
     ema: Any
     optimizer: Any
     averages: dict[str, Any] = struct.field(default_factory=dict)
+    frozen: Any = struct.field(default_factory=dict)
     skipped: Int[Array, ""] = struct.field(default_factory=lambda: jnp.zeros((), jnp.int32))
     skipped_in_a_row: Int[Array, ""] = struct.field(default_factory=lambda: jnp.zeros((), jnp.int32))
 
 
 def initial(
-    denoiser: Denoiser, optimizer: optax.GradientTransformation, key: Key[Array, ""], ema_stds: tuple[float, ...] = ()
+    network: Network, optimizer: optax.GradientTransformation, key: Key[Array, ""], ema_stds: tuple[float, ...] = ()
 ) -> TrainState:
     """The state before the first step. Traced, not run: see :func:`create`."""
-    params = denoiser.init(key)
+    params = network.init(key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         attempt=jnp.zeros((), jnp.int32),
@@ -58,10 +59,12 @@ def initial(
 
 
 def abstract(
-    denoiser: Denoiser, optimizer: optax.GradientTransformation, mesh: Mesh, ema_stds: tuple[float, ...] = ()
+    network: Network, optimizer: optax.GradientTransformation, mesh: Mesh, ema_stds: tuple[float, ...] = ()
 ) -> TrainState:
     """Shapes, types and shardings of the state, as ``ShapeDtypeStruct`` leaves: what a restore is given."""
-    shapes = jax.eval_shape(lambda: initial(denoiser, optimizer, jax.random.key(0), ema_stds))
+    shapes = jax.eval_shape(lambda: initial(network, optimizer, jax.random.key(0), ema_stds))
+    frozen = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), network.objective.frozen())
+    shapes = dataclasses.replace(shapes, frozen=frozen)
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
@@ -90,7 +93,8 @@ def shardings(shapes: TrainState, optimizer: optax.GradientTransformation, mesh:
         lambda path, row, column: column if jax.tree_util.GetAttrKey("v_col") in path else row, rows, columns
     )
     placed = {"params": params, "ema": params, "optimizer": moments, **dict.fromkeys(COUNTS, whole)}
-    return dataclasses.replace(shapes, **placed, averages=dict.fromkeys(shapes.averages, params))
+    frozen = jax.tree.map(lambda _: whole, shapes.frozen)
+    return dataclasses.replace(shapes, **placed, averages=dict.fromkeys(shapes.averages, params), frozen=frozen)
 
 
 # Adafactor's ``v_row`` is a mean over a parameter's longest axis, its ``v_col`` over the second.
@@ -114,13 +118,21 @@ def _beside(moment: Any, param: jax.ShapeDtypeStruct, sharding: NamedSharding, *
 
 
 def create(
-    denoiser: Denoiser,
+    network: Network,
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     seed: int,
     ema_stds: tuple[float, ...] = (),
 ) -> TrainState:
     """A new state, made in shards: no device ever holds more than its part."""
-    where = jax.tree.map(lambda leaf: leaf.sharding, abstract(denoiser, optimizer, mesh, ema_stds))
-    make = jax.jit(lambda key: initial(denoiser, optimizer, key, ema_stds), out_shardings=where)
-    return make(rng.stream(seed, "init"))
+    where = jax.tree.map(lambda leaf: leaf.sharding, abstract(network, optimizer, mesh, ema_stds))
+    make = jax.jit(
+        lambda key: initial(network, optimizer, key, ema_stds),
+        out_shardings=dataclasses.replace(where, frozen={}),
+    )
+    return with_frozen(make(rng.stream(seed, "init")), network, where)
+
+
+def with_frozen(state: TrainState, network: Network, where: TrainState) -> TrainState:
+    """The state with the arrays that its objective keeps frozen, on the devices of ``where``."""
+    return dataclasses.replace(state, frozen=jax.device_put(network.objective.frozen(), where.frozen))

@@ -9,14 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from dfjax import config as config_lib
-from dfjax.core import images, rng
-from dfjax.diffusion import loss as loss_lib
-from dfjax.models.denoiser import Denoiser
-from dfjax.objective import process as process_lib
+from dfjax.inputs.network import Network
+from dfjax.inputs.spec import sized
+from dfjax.objective import port
 from dfjax.parallel import mesh as mesh_lib
-
-LEVELS = tuple((k + 0.5) / 8 for k in range(8))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,43 +23,33 @@ class Loss:
     stderr: float | None
 
 
-def make(denoiser: Denoiser, config: config_lib.Config, mesh: Mesh) -> Callable[[Any, Sequence[dict]], dict[str, Loss]]:
-    """A function (params, batches) -> ``validation/loss`` and ``validation/loss_t=...`` for each of LEVELS.
+def make(network: Network, mesh: Mesh) -> Callable[[Any, Sequence[dict]], dict[str, Loss]]:
+    """A function (params, batches) -> ``validation/loss`` and what else the objective validates, by name.
 
-    Batches have ``image``, ``tokens`` and ``mask`` (1 for a record, 0 for padding). Record i's noise is drawn from
-    (seed, i), the same at each level and at each call. Losses are unweighted over LEVELS, in the terms of training.
+    Batches are those of training, with a ``mask`` (1 for a record, 0 for padding) besides. Record i's noise is drawn
+    from (seed, i), the same at each call.
     """
-    process = process_lib.make(config.diffusion)
+    objective, seed = network.objective, network.config.train.seed
+    frozen = objective.frozen()
 
-    def at_levels(params, batch, first):
-        x0 = images.to_unit(batch["image"])
-        index = first + jnp.arange(x0.shape[0], dtype=jnp.int32)
-        eps = loss_lib.gaussian(rng.per_example(rng.stream(config.train.seed, "validation"), index), x0.shape[1:])
+    def of_records(trained, frozen, batch, first):
+        index = first + jnp.arange(sized(batch), dtype=jnp.int32)
+        params, own = port.split(trained)
+        ema = trained if objective.needs_ema else None
+        keys = port.Keys(seed, 0, 0, index, network.config.train.batch_size)
+        return objective.validate(network.bound(params, own=own, frozen=frozen, ema=ema), batch, keys), batch["mask"]
 
-        def at_level(level):
-            return loss_lib.per_example(
-                lambda z, t: process.output(denoiser, params, z, t, batch["tokens"]),
-                x0,
-                eps,
-                process.snap(jnp.full(x0.shape[:1], level)),
-                schedule=process.schedule,
-                kind=process.kind,
-                weighting=process.weighting,
-            )
-
-        return jax.lax.map(at_level, jnp.array(LEVELS)), batch["mask"]
-
-    compiled = jax.jit(at_levels, out_shardings=mesh_lib.replicated(mesh))
+    compiled = jax.jit(of_records, out_shardings=mesh_lib.replicated(mesh))
 
     def validate(params, batches: Sequence[dict]) -> dict[str, Loss]:
-        by_record, first = [], 0
+        found: dict[str, list[np.ndarray]] = {}
+        first = 0
         for batch in batches:
-            losses, mask = jax.device_get(compiled(params, batch, first))
-            by_record.append(losses[:, mask > 0].astype(np.float64))
+            losses, mask = jax.device_get(compiled(params, frozen, batch, first))
+            for name, rows in losses.items():
+                found.setdefault(name, []).append(rows[mask > 0].astype(np.float64))
             first += len(mask)
-        records = np.concatenate(by_record, axis=1)
-        named = {f"validation/loss_t={level:.2f}": _loss(row) for level, row in zip(LEVELS, records, strict=True)}
-        return {"validation/loss": _loss(records.mean(axis=0)), **named}
+        return {f"validation/{name}": _loss(np.concatenate(rows)) for name, rows in found.items()}
 
     return validate
 

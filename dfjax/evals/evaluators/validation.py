@@ -25,14 +25,14 @@ def make(bench: Bench, model: Model) -> Measure:
     shards, count = mesh_lib.batch_shards(bench.mesh), min(limit, len(source))
     batches = pipeline.fixed_batches(
         source,
-        model.tokenizer,
+        model.network.inputs,
         bench.config.data,
         batch_size=-(-min(count, bench.config.eval.batch_size) // shards) * shards,
         limit=limit,
         sharding=mesh_lib.batch_sharding(bench.mesh),
     )
     arrays = [batch.arrays for batch in batches]
-    losses = validation.make(model.denoiser, bench.config, bench.mesh)
+    losses = validation.make(model.network, bench.mesh)
 
     def measure(subject: Drawn) -> Iterator[Figure]:
         for name, loss in losses(subject.params, arrays).items():

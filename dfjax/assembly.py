@@ -1,0 +1,103 @@
+"""A run's parts, from a config or from a user's own objects: put together here, for training, plans and evaluation."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from dfjax import config as config_lib
+from dfjax.checkpoint.store import Checkpoints
+from dfjax.checkpoint.workdir import Workdir
+from dfjax.core.registry import OPTIMIZERS
+from dfjax.data import source as source_lib
+from dfjax.data import synthetic
+from dfjax.inputs import network as network_lib
+from dfjax.inputs.network import Network
+from dfjax.objective import port, process
+from dfjax.parallel import layout
+from dfjax.parallel import mesh as mesh_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """A user's own objects in place of what the config names; None: what it names.
+
+    ``denoiser``: see :func:`dfjax.inputs.network.make`. ``optimizer``: an ``optax`` transformation of all that is
+    trained, learning rate and clipping included.
+    """
+
+    source: source_lib.Source | None = None
+    validation_source: source_lib.Source | None = None
+    denoiser: Callable | None = None
+    objective: port.Objective | None = None
+    optimizer: optax.GradientTransformation | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What stands before any parameter does: devices and records. ``source`` is None for synthetic data."""
+
+    config: config_lib.Config
+    mesh: Mesh
+    source: source_lib.Source | None = None
+    validation_source: source_lib.Source | None = None
+    own: Own = Own()
+
+    def network(self, saved: bytes | None = None, captions: Iterable[str] | None = None) -> Network:
+        """The networks over these devices; see :func:`dfjax.inputs.network.make`."""
+        return network_lib.make(
+            self.config,
+            saved=saved,
+            captions=captions,
+            columns=self.source.columns if self.source else None,
+            layout=layout.make(self.config, self.mesh),
+            denoiser=self.own.denoiser,
+            objective=self.own.objective,
+        )
+
+
+def parts(config: config_lib.Config, own: Own = Own(), devices: Sequence[jax.Device] | None = None) -> Parts:
+    """Mesh and records, and all checks that need no parameter. Writes nothing.
+
+    Args:
+      devices: to make a mesh of, which need not be here: then no record is looked for.
+
+    Raises:
+      ConfigError, DataError, CheckpointError: what cannot work, in words that say what to do.
+    """
+    process.check(config)
+    if config.sample.guide and devices is None:
+        guide = Workdir(Path(config.sample.guide))
+        newest = guide.require_checkpoint()
+        with Checkpoints(guide.checkpoints) as checkpoints:
+            process.check_guide(config, checkpoints.config(newest))
+    mesh = mesh_lib.make(config.mesh, devices)
+    mesh_lib.check_divides(config, mesh)
+    data = config.data
+    if devices is not None or (own.source is None and data.name == synthetic.NAME):
+        return Parts(config, mesh, own=own)
+    validation = own.validation_source
+    if own.source is None and data.validation_split:
+        validation = source_lib.open_source(data, data.validation_split)
+    return Parts(config, mesh, own.source or source_lib.open_source(data, data.split), validation, own)
+
+
+def optimizer(ready: Parts, network: Network) -> optax.GradientTransformation:
+    """The user's own optimizer, or the one that the config names, with the objective's own parameters apart.
+
+    Raises:
+      ConfigError: warm-up and decay overlap.
+    """
+    made = ready.own.optimizer or OPTIMIZERS[ready.config.optim.name](ready.config, network)
+    apart = network.objective.optimizer()
+    if apart is None:
+        return made
+
+    def labels(params):
+        # A label for a whole part of the tree.
+        return {name: "own" if name == port.OWN else "denoiser" for name in params}
+
+    return optax.partition({"denoiser": made, "own": apart}, labels)
