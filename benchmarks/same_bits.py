@@ -2,10 +2,10 @@
 
     python benchmarks/same_bits.py --old=CHECKOUT [--data_dir=DIR]
 
-CHECKOUT is a checkout of another commit, run by this Python. Both train `configs/emoji.py` cut to 30 steps, and a small
-MMDiT on synthetic latents for 20 (each in a process of its own, without a compilation cache), and draw. Compared are all
-arrays of the last checkpoint, and the pictures. Then this tree resumes the other's run from its step 20, draws from its
-last checkpoint and evaluates it.
+CHECKOUT is a checkout of another commit, run by this Python. Both train `configs/emoji.py` cut to 30 steps, and a
+small MMDiT on synthetic latents for 20 (each in a process of its own, without a compilation cache), and draw. Compared
+are all arrays of the last checkpoint, and the pictures. Then this tree resumes the other's run from its step 20, draws
+from its last checkpoint and evaluates it.
 """
 
 import os
@@ -101,32 +101,33 @@ def main(rest: list[str]) -> None:
     old = Path(_OLD.value).resolve()
     same = []
     with tempfile.TemporaryDirectory(prefix="dfjax-bits-") as temporary:
-        room = Path(temporary)
-        data = _DATA.value or str(room / "tfds")
+        folder = Path(temporary)
+        data = _DATA.value or str(folder / "tfds")
         place = f"--config.data.dir={data}"
         dfjax(NEW, "data", "build", "--config=configs/emoji.py", place)
         draw = ("--prompt=a red apple", "--prompt=a green banana", "--num=2", "--seed=3", "--steps=6")
         for tree, name in ((old, "old"), (NEW, "new")):
-            dfjax(tree, "train", *EMOJI, place, f"--workdir={room / name}", "--compilation_cache=off")
-            dfjax(tree, "train", *MMDIT, f"--workdir={room / name}-mmdit", "--compilation_cache=off")
-            dfjax(tree, "sample", f"--workdir={room / name}", *draw, f"--out={room / name}.png")
-        same.append(compare("emoji, 30 steps", arrays(room / "old", 30), arrays(room / "new", 30)))
-        same.append(compare("mmdit, 20 steps", arrays(room / "old-mmdit", 20), arrays(room / "new-mmdit", 20)))
-        same.append(levels("drawn", room / "old.png", room / "new.png"))
+            dfjax(tree, "train", *EMOJI, place, f"--workdir={folder / name}", "--compilation_cache=off")
+            dfjax(tree, "train", *MMDIT, f"--workdir={folder / name}-mmdit", "--compilation_cache=off")
+            dfjax(tree, "sample", f"--workdir={folder / name}", *draw, f"--out={folder / name}.png")
+        same.append(compare("emoji, 30 steps", arrays(folder / "old", 30), arrays(folder / "new", 30)))
+        same.append(compare("mmdit, 20 steps", arrays(folder / "old-mmdit", 20), arrays(folder / "new-mmdit", 20)))
+        same.append(levels("drawn", folder / "old.png", folder / "new.png"))
 
-        dfjax(NEW, "sample", f"--workdir={room / 'old'}", *draw, f"--out={room / 'old-by-new.png'}")
-        same.append(levels("drawn by this tree from the other's checkpoint", room / "old.png", room / "old-by-new.png"))
+        dfjax(NEW, "sample", f"--workdir={folder / 'old'}", *draw, f"--out={folder / 'old-by-new.png'}")
+        same.append(
+            levels("drawn by this tree from the other's checkpoint", folder / "old.png", folder / "old-by-new.png")
+        )
         dfjax(
-            NEW, "evaluate", f"--workdir={room / 'old'}", "--step=latest", "--num_images=16", "--num_real=32",
+            NEW, "evaluate", f"--workdir={folder / 'old'}", "--step=latest", "--num_images=16", "--num_real=32",
             "--evaluators=validation,distances",
         )  # fmt: skip
-        print(
-            "evaluated by this tree:", len((room / "old" / "eval" / "metrics.jsonl").read_text().splitlines()), "lines"
-        )
-        expected = arrays(room / "old", 30)
-        shutil.rmtree(room / "old" / "checkpoints" / "step_30")
-        dfjax(NEW, "train", *EMOJI, place, f"--workdir={room / 'old'}", "--compilation_cache=off")
-        same.append(compare("resumed by this tree from step 20", expected, arrays(room / "old", 30)))
+        figures = (folder / "old" / "eval" / "metrics.jsonl").read_text().splitlines()
+        print(f"evaluated by this tree: {len(figures)} figures")
+        expected = arrays(folder / "old", 30)
+        shutil.rmtree(folder / "old" / "checkpoints" / "step_30")
+        dfjax(NEW, "train", *EMOJI, place, f"--workdir={folder / 'old'}", "--compilation_cache=off")
+        same.append(compare("resumed by this tree from step 20", expected, arrays(folder / "old", 30)))
     sys.exit(0 if all(same) else 1)
 
 

@@ -1,5 +1,6 @@
 """The library as a notebook uses it: train, load, draw, and ask a network for its estimate or its loss."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,9 +39,9 @@ def train(
     """Train to ``train.num_steps``, going on from the newest checkpoint of ``workdir``, in this process.
 
     Args:
-      source, validation_source: a :class:`dfjax.Source`, or pairs (picture, caption) with, where wanted, a dict of extra
-        columns as a third; a picture is uint8 [height, width, 3], a PIL image, a path or a file's bytes. Without a
-        source: the data set that the config names.
+      source, validation_source: a :class:`dfjax.Source`, or pairs (picture, caption) with, where wanted, a dict of
+        extra columns as a third; a picture is uint8 [height, width, 3], a PIL image, a path or a file's bytes.
+        Without a source: the data set that the config names.
       denoiser, objective, optimizer: your own, in place of what the config names. A run that was trained with them is
         resumed and loaded with them.
       hooks: functions of the ready run that give a :class:`dfjax.Hook`, besides validation and sample grids.
@@ -147,11 +148,8 @@ class Run:
             edit = generate.Edit(np.asarray(image), strength or (0.6 if mask is None else 1.0), mask)
         size = min(len(wanted), 64)
         # What an argument of the compiled program says makes no other program.
-        kind = (
-            config_lib.Config(sample=chosen).with_({"sample.guidance": 1.0, "sample.negative_prompt": ""}).sample,
-            size,
-            guide,
-        )
+        program = dataclasses.replace(chosen, guidance=1.0, negative_prompt="", prompts=())
+        kind = program, size, guide
         if kind not in self._samplers:
             other = guide._trained if guide else None
             self._samplers[kind] = generate.Sampler(
@@ -175,7 +173,7 @@ class Run:
     def loss(
         self, pictures: Sequence[Any], captions: str | Sequence[str], *, seed: int = 0, **columns: Any
     ) -> np.ndarray:
-        """What the run's objective makes of pictures with captions: float32 [n], each with a level and noise of its own.
+        """The run's loss of pictures with captions, float32 [n], each at a level and with noise of its own.
 
         Args:
           pictures: as those of :func:`train`'s pairs. seed: of noise levels and noise. columns: extra columns that the
