@@ -33,6 +33,8 @@ _PLACES = {
     "Hook": "dfjax.train.hooks",
     "Prediction": "dfjax.diffusion.prediction",
     "Schedule": "dfjax.diffusion.schedule",
+    "Multistep": "dfjax.diffusion.tables",
+    "TwoCalls": "dfjax.diffusion.tables",
     "Figure": "dfjax.evals.figures",
     "Measure": "dfjax.evals.figures",
 }

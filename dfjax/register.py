@@ -5,6 +5,9 @@ that recipe. Registering a name anew replaces what was there; dfjax's own names 
 below says what a thing of its kind is.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from dfjax.core import registry
 
 # (model, inputs, layout, rngs) -> an nnx.Module that maps (z, t, condition) to a prediction of z's shape; see
@@ -24,8 +27,6 @@ prediction = registry.PREDICTIONS.register
 timesteps = registry.TIMESTEPS.register
 # (weighting, alpha, sigma) -> sigma^2 times the weight of the x0 error; see ``dfjax/diffusion/weighting.py``.
 loss = registry.LOSSES.register
-# A dfjax.diffusion.samplers.Sampler, which makes a table of coefficients.
-sampler = registry.SAMPLERS.register
 # (schedule, steps, ends) -> times from 1 to 0, float64 [steps + 1].
 grid = registry.GRIDS.register
 # (conditional, other, scale) -> the guided estimate.
@@ -36,3 +37,22 @@ source = registry.SOURCES.register
 optimizer = registry.OPTIMIZERS.register
 # A module or object with make(bench, model) and has_ceiling(bench); see ``dfjax/evals/evaluators``.
 evaluator = registry.EVALUATORS.register
+
+
+def sampler(name: str, make: Callable | None = None, *, option: str = "", default: float = 0.0) -> Any:
+    """A sampler: ``make(levels, schedule, value)`` gives its table, a dfjax.Multistep or a dfjax.TwoCalls.
+
+    ``levels`` has the grid's t, alpha and sigma, float64 [steps + 1], from the most noise to the clean picture.
+
+    Args:
+      option: the one number that it takes as ``value``, ``eta`` or ``churn``; empty: none. default: that number's.
+
+    Raises:
+      RegistryError: dfjax has a sampler of that name.
+    """
+    from dfjax.diffusion.samplers import Sampler
+
+    if make is None:
+        return lambda make: sampler(name, make, option=option, default=default)
+    registry.SAMPLERS.register(name, Sampler(make, option, default))
+    return make

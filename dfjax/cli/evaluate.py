@@ -55,14 +55,14 @@ def main(rest: list[str]) -> None:
     from dfjax.evals import watch
     from dfjax.evals.errors import EvaluationError
 
-    room = Workdir(Path(_WORKDIR.value))
-    if not _WATCH.value and all(room.incomplete(step) for step in room.steps()):
-        room.require_checkpoint()
-    folder = room.path / "eval"
+    workdir = Workdir(Path(_WORKDIR.value))
+    if not _WATCH.value and all(workdir.incomplete(step) for step in workdir.steps()):
+        workdir.require_checkpoint()
+    folder = workdir.path / "eval"
     with contextlib.ExitStack() as stack:
         evaluation: _Evaluation | None = None
         wanted = watch.steps(
-            room,
+            workdir,
             _STEP.value,
             _WATCH.value,
             lambda step: evaluation is not None and evaluation.is_done(step),
@@ -74,21 +74,21 @@ def main(rest: list[str]) -> None:
                 # Not before there is a run: it would not begin in a folder that has something else in it.
                 folder.mkdir(exist_ok=True)
                 lock = Lock(folder)
-                _take(lock, room)
+                _take(lock, workdir)
                 stack.callback(lock.leave)
-                evaluation = _Evaluation(room, folder)
+                evaluation = _Evaluation(workdir, folder)
             evaluation.take(step)
         if evaluation is not None and evaluation.unread:
             raise EvaluationError(f"not evaluated, as said above: step {', '.join(map(str, evaluation.unread))}")
 
 
-def _take(lock: "Lock", room: "Workdir") -> None:
+def _take(lock: "Lock", workdir: "Workdir") -> None:
     """Make the figures this process's own to write. A watch waits for another one, which may be of training itself."""
     if lock.take():
         return
     if not _WATCH.value:
-        raise app.UsageError(f"another process evaluates {room.path}: wait for it to end, or look at what it writes")
-    _log.info("another process evaluates %s: waiting for it to end", room.path)
+        raise app.UsageError(f"another process evaluates {workdir.path}: wait for it to end, or look at what it writes")
+    _log.info("another process evaluates %s: waiting for it to end", workdir.path)
     while not lock.take(_POLL.value):
         pass
 
@@ -96,10 +96,10 @@ def _take(lock: "Lock", room: "Workdir") -> None:
 class _Evaluation:
     """The suite of a run, made with the first checkpoint that there is."""
 
-    def __init__(self, room: "Workdir", folder: Path):
+    def __init__(self, workdir: "Workdir", folder: Path):
         from dfjax.parallel import mesh as mesh_lib
 
-        self._room, self._folder = room, folder
+        self._workdir, self._folder = workdir, folder
         self._mesh = mesh_lib.make(config_lib.Mesh())
         self._suite: Suite | None = None
         self.unread: list[int] = []
@@ -111,7 +111,7 @@ class _Evaluation:
         if self._suite is None:
             return False
         try:
-            with Checkpoints(self._room.checkpoints) as checkpoints:
+            with Checkpoints(self._workdir.checkpoints) as checkpoints:
                 return self._suite.is_done(step, int(checkpoints.meta(step).get("attempt", 0)))
         except CheckpointError:
             return False
@@ -123,11 +123,11 @@ class _Evaluation:
         from dfjax.sample import restore
 
         try:
-            trained = restore.load(self._room.path, self._mesh, step)
+            trained = restore.load(self._workdir.path, self._mesh, step)
         except CheckpointError as error:
             # What is just being deleted loses its files before its name.
             time.sleep(min(_POLL.value, _DELETED_SECONDS))
-            if step in self._room.steps() and not self._room.incomplete(step):
+            if step in self._workdir.steps() and not self._workdir.incomplete(step):
                 if _STEP.value != watch.ALL:
                     raise
                 # The others are as good as before.

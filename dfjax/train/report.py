@@ -169,16 +169,16 @@ def tensorboard(folder: Path, *, wanted: bool = True, asynchronous: bool = True)
     return metric_writers.create_default_writer(folder, asynchronous=asynchronous)
 
 
-def writer(room: Workdir, start: int, *, with_tensorboard: bool = True) -> Writer:
+def writer(workdir: Workdir, start: int, *, with_tensorboard: bool = True) -> Writer:
     """:class:`JsonLines` of a run that goes on from the step ``start``, and :func:`tensorboard` if it is wanted."""
     if jax.process_index():
         return Nowhere()
-    lines = JsonLines(room.metrics, start)
+    lines = JsonLines(workdir.metrics, start)
     if not with_tensorboard:
         return lines
     from clu import metric_writers
 
-    return metric_writers.MultiWriter([Summaries(lambda: tensorboard(room.path)), lines])
+    return metric_writers.MultiWriter([Summaries(lambda: tensorboard(workdir.path)), lines])
 
 
 class Progress:
