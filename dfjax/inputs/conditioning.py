@@ -55,6 +55,27 @@ class Conditioner(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Unlearned:
+    """Stands in for a tokenizer where sizes alone count, as in a plan: it knows no word."""
+
+    max_tokens: int
+    vocab_size: int
+
+    def encode(self, text: str) -> np.ndarray:
+        return np.ones(self.max_tokens, np.int32)
+
+    def is_cut(self, text: str) -> bool:
+        return False
+
+    def null(self) -> np.ndarray:
+        return self.encode("")
+
+    @property
+    def model(self) -> bytes:
+        raise ConfigError("a tokenizer that was not learned cannot be saved")
+
+
+@dataclasses.dataclass(frozen=True)
 class Tokens:
     """Ids of a learned tokenizer, for a network with a text tower of its own."""
 
@@ -115,27 +136,6 @@ class GivenFeatures:
     def null(self):
         """One token of zeros, the others padding."""
         return Features(jnp.zeros((self.tokens, self.channels), jnp.bfloat16), jnp.arange(self.tokens) < 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Unlearned:
-    """Stands in for a tokenizer where sizes alone count, as in a plan: it knows no word."""
-
-    max_tokens: int
-    vocab_size: int
-
-    def encode(self, text: str) -> np.ndarray:
-        return np.ones(self.max_tokens, np.int32)
-
-    def is_cut(self, text: str) -> bool:
-        return False
-
-    def null(self) -> np.ndarray:
-        return self.encode("")
-
-    @property
-    def model(self) -> bytes:
-        raise ConfigError("a tokenizer that was not learned cannot be saved")
 
 
 def tokens(config: Config, saved: bytes | None, captions: Iterable[str] | None) -> Tokens:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dfjax.core import storage
-from dfjax.data import pipeline, sources
+from dfjax.data import pipeline
+from dfjax.data.source import Source
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.runtime import heartbeats
 from dfjax.train import report, run, validation
@@ -53,7 +54,7 @@ def call(hooks: Sequence[Hook], state: TrainState, number: int, total: int, writ
                 writer.write_images(number, pictures)
 
 
-def validate(ready: run.Run, source: sources.RecordSource | None) -> Hook:
+def validate(ready: run.Run, source: Source | None) -> Hook:
     """Validation loss of the averaged weights; nothing where no validation split is named."""
     config = ready.config
     if source is None:
@@ -63,7 +64,7 @@ def validate(ready: run.Run, source: sources.RecordSource | None) -> Hook:
     batches = []
     for batch in pipeline.fixed_batches(
         source,
-        ready.tokenizer,
+        ready.inputs(source),
         config.data,
         batch_size=size,
         limit=config.train.validation_examples,

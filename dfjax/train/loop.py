@@ -192,7 +192,7 @@ def _batches(ready: run.Run):
         )
     return pipeline.training_batches(
         ready.source,
-        ready.tokenizer,
+        ready.inputs(ready.source),
         config.data,
         seed=config.train.seed,
         batch_size=config.train.batch_size,

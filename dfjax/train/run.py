@@ -17,7 +17,10 @@ from dfjax.checkpoint.store import ARRAYS, AVERAGES, CheckpointError, Checkpoint
 from dfjax.checkpoint.workdir import Found, Workdir
 from dfjax.core import storage, trees
 from dfjax.data import pipeline, sources, synthetic
+from dfjax.data.source import Source
+from dfjax.inputs import codec, conditioning
 from dfjax.inputs import tokenizer as tokenizer_lib
+from dfjax.inputs.spec import Inputs
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.objective import process
 from dfjax.parallel import layout
@@ -45,7 +48,7 @@ class Run:
     config: config_lib.Config
     room: Workdir
     mesh: Mesh
-    source: sources.RecordSource | None
+    source: Source | None
     tokenizer: tokenizer_lib.Tokenizer
     denoiser: denoiser_lib.Denoiser
     optimizer: optax.GradientTransformation
@@ -61,6 +64,10 @@ class Run:
     def position_after(self, number: int) -> int:
         """The number of records consumed, or passed over, when the step ``number`` is done."""
         return self.position + (number - self.start) * self.config.train.batch_size
+
+    def inputs(self, source: Source) -> Inputs:
+        """What is made of the records of a source."""
+        return Inputs(codec.identity(self.config), conditioning.Tokens(self.tokenizer), source.columns)
 
     def rows(self, number: int) -> Rows:
         """The records of the step ``number``, on all hosts."""
@@ -100,8 +107,8 @@ class Parts:
 
     mesh: Mesh
     optimizer: optax.GradientTransformation
-    source: sources.RecordSource | None
-    validation_source: sources.RecordSource | None
+    source: Source | None
+    validation_source: Source | None
 
 
 def parts(config: config_lib.Config) -> Parts:
@@ -136,7 +143,7 @@ def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints:
     return Run(config, room, mesh, source, tokenizer, denoiser, optimizer, **loaded)
 
 
-def _check_data(room: Workdir, saved: dict[str, str] | None, source: sources.RecordSource | None) -> None:
+def _check_data(room: Workdir, saved: dict[str, str] | None, source: Source | None) -> None:
     """Raise CheckpointError where the records are not those that the run began with: their order would be another."""
     found = source.identity() if source else {}
     other = [f"{key}: {saved.get(key)} -> {value}" for key, value in found.items() if saved and saved.get(key) != value]

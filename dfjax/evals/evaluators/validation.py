@@ -6,6 +6,8 @@ from dfjax.data import pipeline
 from dfjax.evals.bench import Bench, Model, digest
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.subject import Drawn
+from dfjax.inputs import codec, conditioning
+from dfjax.inputs.spec import Inputs
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.train import validation
 
@@ -25,7 +27,7 @@ def make(bench: Bench, model: Model) -> Measure:
     shards, count = mesh_lib.batch_shards(bench.mesh), min(limit, len(source))
     batches = pipeline.fixed_batches(
         source,
-        model.tokenizer,
+        Inputs(codec.identity(bench.config), conditioning.Tokens(model.tokenizer), source.columns),
         bench.config.data,
         batch_size=-(-min(count, bench.config.eval.batch_size) // shards) * shards,
         limit=limit,
