@@ -37,8 +37,8 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.cli import app
 from dfjax.core import images
-from dfjax.data import captions, sources, transforms
-from dfjax.datasets import recolour
+from dfjax.data import captions, transforms
+from dfjax.datasets import emoji, recolour
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import generate, restore
 
@@ -76,15 +76,15 @@ class Real:
 
 def real_pictures(data: config_lib.Data, split: str) -> Real:
     """All of a split, rendered as training sees them, with their alpha masks."""
-    source = sources.open_source(data, split)
+    source = emoji.open_source(data, split)
     records = [source[i] for i in range(len(source))]
     return Real(
-        images=np.stack([transforms.render(r.image, data.resolution) for r in records]),
+        images=np.stack([transforms.render(r.image, (data.resolution, data.resolution)) for r in records]),
         masks=np.stack([_mask(r.image, data.resolution) for r in records]),
         concepts=np.array([r.concept for r in records]),
         styles=np.array([r.style for r in records]),
         objects=np.array([r.object for r in records]),
-        texts=tuple(captions.canonical(r) for r in records),
+        texts=tuple(r.text for r in records),
     )
 
 

@@ -29,7 +29,7 @@ _PLACES = {
     "Networks": "dfjax.objective.port",
     "Keys": "dfjax.objective.port",
     "Source": "dfjax.data.source",
-    "Record": "dfjax.data.records",
+    "Record": "dfjax.data.source",
     "Hook": "dfjax.train.hooks",
     "Prediction": "dfjax.diffusion.prediction",
     "Schedule": "dfjax.diffusion.schedule",

@@ -12,8 +12,8 @@ from dfjax import config as config_lib
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core.registry import OPTIMIZERS
-from dfjax.data import source as source_lib
-from dfjax.data import synthetic
+from dfjax.data import sources, synthetic
+from dfjax.data.source import Source
 from dfjax.inputs import network as network_lib
 from dfjax.inputs.network import Network
 from dfjax.objective import port, process
@@ -29,8 +29,8 @@ class Own:
     trained, learning rate and clipping included.
     """
 
-    source: source_lib.Source | None = None
-    validation_source: source_lib.Source | None = None
+    source: Source | None = None
+    validation_source: Source | None = None
     denoiser: Callable | None = None
     objective: port.Objective | None = None
     optimizer: optax.GradientTransformation | None = None
@@ -42,8 +42,8 @@ class Parts:
 
     config: config_lib.Config
     mesh: Mesh
-    source: source_lib.Source | None = None
-    validation_source: source_lib.Source | None = None
+    source: Source | None = None
+    validation_source: Source | None = None
     own: Own = Own()
 
     def network(self, saved: bytes | None = None, captions: Iterable[str] | None = None) -> Network:
@@ -81,8 +81,8 @@ def parts(config: config_lib.Config, own: Own = Own(), devices: Sequence[jax.Dev
         return Parts(config, mesh, own=own)
     validation = own.validation_source
     if own.source is None and data.validation_split:
-        validation = source_lib.open_source(data, data.validation_split)
-    return Parts(config, mesh, own.source or source_lib.open_source(data, data.split), validation, own)
+        validation = sources.open_source(data, data.validation_split)
+    return Parts(config, mesh, own.source or sources.open_source(data, data.split), validation, own)
 
 
 def optimizer(ready: Parts, network: Network) -> optax.GradientTransformation:

@@ -14,8 +14,9 @@ from jaxtyping import Float, UInt8
 
 from dfjax import assembly
 from dfjax import config as config_lib
-from dfjax.data import source as source_lib
 from dfjax.data import transforms
+from dfjax.data.source import Source
+from dfjax.data.sources import pairs as pairs_lib
 from dfjax.inputs import conditioning
 from dfjax.objective import port
 from dfjax.parallel import mesh as mesh_lib
@@ -29,8 +30,8 @@ def train(
     config: config_lib.Config,
     workdir: Path | str,
     *,
-    source: source_lib.Source | Pairs | None = None,
-    validation_source: source_lib.Source | Pairs | None = None,
+    source: Source | Pairs | None = None,
+    validation_source: Source | Pairs | None = None,
     denoiser: Callable | None = None,
     objective: port.Objective | None = None,
     optimizer: optax.GradientTransformation | None = None,
@@ -85,9 +86,8 @@ def load(
     return Run(restore.load(workdir, mesh, step, average, denoiser=denoiser, objective=objective), mesh)
 
 
-def _source(given: source_lib.Source | Pairs | None) -> source_lib.Source | None:
-    is_pairs = isinstance(given, Sequence) and not isinstance(given, source_lib.Source)
-    return source_lib.of_pairs(given) if is_pairs else given  # type: ignore[arg-type,return-value]
+def _source(given: Source | Pairs | None) -> Source | None:
+    return pairs_lib.of_pairs(given) if isinstance(given, list | tuple) else given  # type: ignore[return-value]
 
 
 class Run:
@@ -166,9 +166,10 @@ class Run:
           z: noisy pictures alpha(t) x + sigma(t) eps, x in [-1, 1]. t: a level in [0, 1], or one for each.
           caption: of all, or of each.
         """
-        z = jnp.asarray(z, jnp.float32)
-        told = conditioning.of_prompts(self._network.inputs.conditioner, _listed(caption, len(z)))
-        return np.asarray(self._denoise(self._params, z, jnp.broadcast_to(jnp.asarray(t, jnp.float32), len(z)), told))
+        noisy = jnp.asarray(z, jnp.float32)
+        told = conditioning.of_prompts(self._network.inputs.conditioner, _listed(caption, len(noisy)))
+        levels = jnp.broadcast_to(jnp.asarray(t, jnp.float32), len(noisy))
+        return np.asarray(self._denoise(self._params, noisy, levels, told))
 
     def loss(
         self, pictures: Sequence[Any], captions: str | Sequence[str], *, seed: int = 0, **columns: Any
@@ -179,12 +180,14 @@ class Run:
           pictures: as those of :func:`train`'s pairs. seed: of noise levels and noise. columns: extra columns that the
             objective or the conditioner reads, each [n, ...].
         """
-        said, inputs = _listed(captions, len(pictures)), self._network.inputs
+        said, inputs, size = _listed(captions, len(pictures)), self._network.inputs, self._network.inputs.codec.picture
+        own = [{name: values[place] for name, values in columns.items()} for place in range(len(pictures))]
+        source = pairs_lib.of_pairs(list(zip(pictures, said, own, strict=True)))
         rows = []
-        for place, (picture, caption) in enumerate(zip(pictures, said, strict=True)):
-            own = {name: np.asarray(values[place]) for name, values in columns.items()}
-            shown = transforms.rendered(picture, inputs.codec.picture) if inputs.codec.picture else None
-            rows.append(inputs.row(shown, caption, own))
+        for place in range(len(source)):
+            record = source[place]
+            shown = transforms.render(record.image, size) if size else None
+            rows.append(inputs.row(shown, record.text, dict(record.columns)))
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         return np.asarray(self._losses(self._trained.params, self._network.objective.frozen(), batch, seed))
 

@@ -159,4 +159,4 @@ def _picture(name: str, resolution: int):
         image = decoding.decode(path.read_bytes(), resolution)
     except (OSError, BadRecord) as error:
         raise app.UsageError(f"--{name}={path} is no picture that can be read: {error}") from error
-    return transforms.square(image, resolution), image.size
+    return transforms.fit(image, (resolution, resolution)), image.size

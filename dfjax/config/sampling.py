@@ -3,6 +3,7 @@
 import dataclasses
 
 from dfjax.config.keys import key
+from dfjax.core import registry
 
 
 @dataclasses.dataclass(frozen=True)

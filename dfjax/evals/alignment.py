@@ -15,8 +15,6 @@ import numpy as np
 from jaxtyping import Float
 
 from dfjax.core import storage
-from dfjax.data import captions
-from dfjax.data.records import Record
 from dfjax.evals.metrics import inputs
 from dfjax.weights import files as weights
 from dfjax.weights.files import WeightsError
@@ -64,15 +62,6 @@ class Probe:
 
 _NAMES = tuple(field.name for field in dataclasses.fields(Probe))
 _FINGERPRINT = "fingerprint"
-
-
-def wording(record: Record) -> str:
-    """The caption by which pictures are told apart: the concept where there is one, without the style, else all of it.
-
-    Sentence embeddings mix the style's name into everything, and one of the right concept in a wrong style is no
-    mistake of the kind that this looks for.
-    """
-    return record.concept or captions.canonical(record)
 
 
 def fit(features: Features, embeddings: Embeddings, ridges: Sequence[float] = RIDGES) -> tuple[Probe, Embeddings]:

@@ -96,7 +96,7 @@ class Bench:
     def real(self) -> Real:
         """The split that is measured."""
         for known in (self.train, self.heldout):
-            if known and known.source.name == f"{self.config.data.name}/{self.split}":
+            if known and known.split == self.split:
                 return known
         return real.read(self.config.data, self.split, self.config.eval.num_real)
 

@@ -37,7 +37,7 @@ def features(real: Real, extractor: Extractor, path: Path | None = None) -> Feat
     kept = hosts.from_first(_read(path, wanted, (len(real), extractor.size), is_named))
     if kept:
         return np.frombuffer(kept, np.float32).reshape(len(real), extractor.size)
-    _log.info("computing the %s features of %d real pictures of %s", extractor.name, len(real), real.source.name)
+    _log.info("computing the %s features of %d real pictures of %s", extractor.name, len(real), real.name)
     parts = []
     for start in range(0, len(real), _CHUNK):
         heartbeats.note("computing features of real pictures", slow=True)
@@ -50,7 +50,7 @@ def features(real: Real, extractor: Extractor, path: Path | None = None) -> Feat
 def describe(real: Real, extractor: Extractor) -> dict[str, str]:
     """What features are of, in words that are compared when they are used again."""
     return {
-        "data": real.source.name,
+        "data": real.name,
         "category": real.data.category,
         "records": str(len(real)),
         "resolution": str(real.data.resolution),

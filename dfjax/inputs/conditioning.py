@@ -46,6 +46,10 @@ class Conditioner:
         """Whether :meth:`row` loses the end of this caption."""
         return False
 
+    def kept(self, caption: str) -> str:
+        """What is left of a caption that is cut."""
+        return caption
+
     def condition(self, batch: Batch) -> Any:
         """What the network is told of the rows of a batch."""
         raise NotImplementedError
@@ -53,6 +57,30 @@ class Conditioner:
     def null(self) -> Any:
         """The null caption: what :meth:`condition` gives for a row without words, without the axis of the batch."""
         raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Unlearned:
+    """Stands in for a tokenizer where sizes alone count, as in a plan: it knows no word."""
+
+    max_tokens: int
+    vocab_size: int
+
+    def encode(self, text: str) -> np.ndarray:
+        return np.ones(self.max_tokens, np.int32)
+
+    def is_cut(self, text: str) -> bool:
+        return False
+
+    def decode(self, ids: np.ndarray) -> str:
+        return ""
+
+    def null(self) -> np.ndarray:
+        return self.encode("")
+
+    @property
+    def model(self) -> bytes:
+        raise ConfigError("a tokenizer that was not learned cannot be saved")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +106,9 @@ class Tokens(Conditioner):
 
     def is_cut(self, caption):
         return self.tokenizer.is_cut(caption)
+
+    def kept(self, caption):
+        return self.tokenizer.decode(self.tokenizer.encode(caption))
 
     def condition(self, batch):
         return batch["tokens"]
@@ -107,27 +138,6 @@ class GivenFeatures(Conditioner):
     def null(self):
         """One token of zeros, the others padding."""
         return Features(jnp.zeros((self.tokens, self.channels), jnp.bfloat16), jnp.arange(self.tokens) < 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Unlearned:
-    """Stands in for a tokenizer where sizes alone count, as in a plan: it knows no word."""
-
-    max_tokens: int
-    vocab_size: int
-
-    def encode(self, text: str) -> np.ndarray:
-        return np.ones(self.max_tokens, np.int32)
-
-    def is_cut(self, text: str) -> bool:
-        return False
-
-    def null(self) -> np.ndarray:
-        return self.encode("")
-
-    @property
-    def model(self) -> bytes:
-        raise ConfigError("a tokenizer that was not learned cannot be saved")
 
 
 def tokens(config: Config, saved: bytes | None, captions: Iterable[str] | None) -> Tokens:

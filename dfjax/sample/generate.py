@@ -200,13 +200,13 @@ class Sampler:
 
     def _warn_of_cuts(self, wanted: Sequence[Request]) -> None:
         said = dict.fromkeys(words for r in wanted for words in (r.prompt, r.negative))
-        for prompt in filter(self._network.inputs.conditioner.is_cut, said):
-            ids = self._tokenizer.encode(prompt)
+        conditioner = self._network.inputs.conditioner
+        for prompt in filter(conditioner.is_cut, said):
             _log.warning(
                 "the prompt %r is longer than text.max_tokens=%d: only %r is used",
                 textwrap.shorten(prompt, 80),
-                len(ids),
-                textwrap.shorten(self._tokenizer.decode(ids), 200),
+                self._network.config.text.max_tokens,
+                textwrap.shorten(conditioner.kept(prompt), 200),
             )
 
 

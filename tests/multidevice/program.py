@@ -20,6 +20,8 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.data import pipeline, sources, synthetic
+from dfjax.inputs import codec, conditioning
+from dfjax.inputs.spec import Inputs
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.parallel import rules, torus
@@ -69,7 +71,7 @@ def _batch(config: config_lib.Config, mesh):
     source = sources.open_source(config.data, config.data.split)
     with pipeline.training_batches(
         source,
-        small.tokenizer(),
+        Inputs(codec.identity(config), conditioning.Tokens(small.tokenizer()), source.columns),
         config.data,
         seed=config.train.seed,
         batch_size=config.train.batch_size,

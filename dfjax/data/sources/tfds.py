@@ -1,14 +1,12 @@
 """Random access to the records of any prepared TFDS data set that has a picture and a text or a label."""
 
-import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -16,20 +14,12 @@ from dfjax import config
 from dfjax.core import cleaning
 from dfjax.data import folders
 from dfjax.data.errors import BadRecord, DataError
-from dfjax.data.records import Record
+from dfjax.data.source import Base, Record
 from dfjax.data.stored import Stored
-
-T = TypeVar("T")
-R = TypeVar("R", covariant=True)
-
-EMBEDDED = "emoji_captions"
-
-_MOST_DAMAGED = 100
-_LONGEST_REASON = 200
 
 
 @dataclasses.dataclass(frozen=True)
-class RecordSource:
+class TfdsSource(Base):
     """A split of a data set, or one category of it. Picklable; ``source[i]`` reads one record from disk.
 
     Attributes:
@@ -64,30 +54,26 @@ class RecordSource:
 
     def __getitem__(self, index: int) -> Record:
         """Raises BadRecord if the record cannot be read, or has no caption; DataError if its storage fails for good."""
-        features = self._features(index)
-        image, text = features[self.image_key], _named(features[self.text_key], self.label_names)
+        return self.record(self.id(index), self._features(index))
+
+    def record(self, name: str, features: Mapping[str, Any]) -> Record:
+        """The record of this name out of its features; a data set with more of them than most overrides this."""
+        image, text = features[self.image_key], named(features[self.text_key], self.label_names)
         if image is None:
             raise BadRecord("it has no picture")
         if not text.strip("_"):
             raise BadRecord("its caption is empty")
-        return Record(
-            id=self.id(index),
-            image=bytes(image),
-            text=text,
-            is_label=bool(self.label_names),
-            concept=_named(features.get("concept", "")),
-            style=_named(features.get("style", "")),
-            object=_named(features.get("object", "")),
-            category=_named(features.get("category", ""), self.category_names),
-            recolourable=bool(features.get("recolourable", False)),
-        )
+        return Record(name, bytes(image), text, bool(self.label_names), self._category(features))
 
     def category(self, index: int) -> str | None:
         """The record's category; empty if it has none, None if it cannot be read."""
         try:
-            return _named(self._features(index).get("category", ""), self.category_names)
+            return self._category(self._features(index))
         except BadRecord:
             return None
+
+    def _category(self, features: Mapping[str, Any]) -> str:
+        return named(features.get("category", ""), self.category_names)
 
     def _features(self, index: int) -> Mapping[str, Any]:
         try:
@@ -98,20 +84,23 @@ class RecordSource:
             raise BadRecord(f"it cannot be read ({type(error).__name__}: {error})") from error
 
 
-def open_source(data: config.Data, split: str) -> RecordSource:
-    """Open a split of the data set that ``data`` describes. Touches no network.
+def open_source(data: config.Data, split: str, kind: type[TfdsSource] = TfdsSource, advice: str = "") -> TfdsSource:
+    """Open a split of the prepared TFDS data set that ``data`` describes. Touches no network.
+
+    Args:
+      kind: of source to open it as. advice: how it can be prepared, where not by ``tfds build``.
 
     Raises:
       DataError: the data set is not prepared, or has no such split, feature or category.
     """
-    builder = _open_builder(data)
+    builder = open_builder(data, advice)
     known = list(builder.info.splits)
     if split.split("[")[0] not in known:
         raise DataError(f"{data.name} has no split {split!r}; it has {', '.join(known)}")
     image_key, text_key = find_features(builder.info.features, data)
     features = dict(builder.info.features.items())
     stored = Stored(_data_source(builder, split))
-    source = RecordSource(
+    source = kind(
         name=f"{data.name}/{split}",
         stored=stored,
         image_key=image_key,
@@ -121,66 +110,7 @@ def open_source(data: config.Data, split: str) -> RecordSource:
         indices=range(len(stored)),
         version=str(builder.info.version),
     )
-    if data.category:
-        source = dataclasses.replace(source, indices=_in_category(source, data))
-    if not len(source):
-        raise DataError(f"split {split!r} of {data.name} is empty")
-    return source
-
-
-class Records(Protocol[R]):
-    """What :func:`read` needs of a source: its length, names, and records of any kind by index."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> R: ...
-    def id(self, index: int) -> str: ...
-
-
-def read(source: Records[R], index: int, use: Callable[[R], T]) -> tuple[T, list[tuple[str, str]]]:
-    """``use(record)`` of a record; where that raises BadRecord, of the next one that does not.
-
-    Returns:
-      The result, and (id, reason) of each record that was passed over. Both depend on the data and ``index`` alone.
-
-    Raises:
-      DataError: too many records in a row are damaged.
-    """
-    passed_over: list[tuple[str, str]] = []
-    for step in range(min(_MOST_DAMAGED, len(source))):
-        candidate = (index + step) % len(source)
-        try:
-            return use(source[candidate]), passed_over
-        except BadRecord as error:
-            passed_over.append((source.id(candidate), _reason(error)))
-    first_id, reason = passed_over[0]
-    raise DataError(
-        f"{len(passed_over)} records in a row cannot be used, from {first_id} ({reason}); prepare the data set again"
-    )
-
-
-def _reason(error: BadRecord) -> str:
-    """In one printable line, the same in every process: a library's words may hold what the record held."""
-    words = re.sub("0x[0-9a-f]{6,}", "0x...", " ".join(str(error).split()))
-    return "".join(char if char.isprintable() else "?" for char in words[:_LONGEST_REASON])
-
-
-def build(data: config.Data) -> pathlib.Path:
-    """Build the embedded data set where it is missing, from installed packages. Returns its folder.
-
-    Raises:
-      DataError: it is another data set that is missing, or a package is.
-    """
-    try:
-        return pathlib.Path(_open_builder(data).data_dir)
-    except DataError:
-        if _parts(data.name)[0] != EMBEDDED:
-            raise
-    from dfjax.datasets import emoji_captions  # Needed, with its packages, for this alone.
-
-    builder = emoji_captions.EmojiCaptions(data_dir=data_dir(data))
-    with contextlib.redirect_stdout(sys.stderr):  # TFDS prints its progress; stdout is for results.
-        builder.download_and_prepare()
-    return pathlib.Path(builder.data_dir)
+    return dataclasses.replace(source, indices=_in_category(source, data)) if data.category else source
 
 
 def data_dir(data: config.Data) -> pathlib.Path:
@@ -224,8 +154,12 @@ def _parts(name: str) -> tuple[str, str, str]:
     return match[1], match[2] or "", match[3] or ""
 
 
-def _open_builder(data: config.Data) -> tfds.core.DatasetBuilder:
-    """The data set as its files describe it. TFDS's own look-up by name asks the network first, for minutes."""
+def open_builder(data: config.Data, advice: str = "") -> tfds.core.DatasetBuilder:
+    """The data set as its files describe it. TFDS's own look-up by name asks the network first, for minutes.
+
+    Raises:
+      DataError: it is not prepared, or comes in several configs. ``advice``: as for :func:`open_source`.
+    """
     name, variant, wanted = _parts(data.name)
     folder = data_dir(data) / name / variant
     versions = {path.parent.name: path.parent for path in folder.glob(f"{wanted or '*'}/dataset_info.json")}
@@ -234,14 +168,9 @@ def _open_builder(data: config.Data) -> tfds.core.DatasetBuilder:
         others = sorted(path.name for path in folder.glob("*") if any(path.glob("*/dataset_info.json")))
         if others and not variant:
             raise DataError(f"{name} comes in several configs: set data.name to {name}/ and one of {', '.join(others)}")
-        raise DataError(f"data set {data.name!r} is not in {data_dir(data)}; {_how_to_prepare(name)}")
+        usual = f"prepare it with `tfds build {name} --file_format=array_record --data_dir=DIR` and set data.dir to DIR"
+        raise DataError(f"data set {data.name!r} is not in {data_dir(data)}; {advice or usual}")
     return folders.open_builder(versions[max(versions)])
-
-
-def _how_to_prepare(name: str) -> str:
-    if name == EMBEDDED:
-        return "run `dfjax data build --config=...` with the config you train with, or set data.dir to where it is"
-    return f"prepare it with `tfds build {name} --file_format=array_record --data_dir=DIR` and set data.dir to DIR"
 
 
 def _data_source(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[Any]:
@@ -261,7 +190,7 @@ def _data_source(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[Any]
         ) from error
 
 
-def _in_category(source: RecordSource, data: config.Data) -> tuple[int, ...]:
+def _in_category(source: TfdsSource, data: config.Data) -> tuple[int, ...]:
     """Indices of the records of data.category. Reads them all once: 10,000 in a second.
 
     Those that cannot be read are among them. One of this category that is damaged later so keeps its place, where it is
@@ -283,7 +212,7 @@ def _names(feature: Any) -> tuple[str, ...]:
     return tuple(feature.names) if isinstance(feature, tfds.features.ClassLabel) else ()
 
 
-def _named(value: Any, names: tuple[str, ...] = ()) -> str:
+def named(value: Any, names: tuple[str, ...] = ()) -> str:
     """A text, cleaned, or the name of a class; empty where there is none, or the number -1 for "no label"."""
     if value is None:
         return ""
