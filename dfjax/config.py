@@ -16,18 +16,12 @@ from typing import Any
 
 import ml_collections
 
-from dfjax.core.errors import WRONG_USE, DfjaxError
+from dfjax.core.errors import ConfigError
 
 # Steps and counts without a bound of their own are 32-bit numbers in the compiled step.
 _LARGEST = 2**31 - 1
 # Of a longer name the start is enough to find the nearest one, in time.
 _LONGEST_NAME = 100
-
-
-class ConfigError(DfjaxError, ValueError):
-    """A config that cannot work. The message names the key and says what to do."""
-
-    status = WRONG_USE
 
 
 def _key(
@@ -561,14 +555,10 @@ def _check_together(config: Config) -> None:
 def _check_inputs(config: Config) -> None:
     """Refuse a network whose inputs no data set gives."""
     data, features = config.data, config.text.features
-    if (config.model.name == "mmdit") != bool(features):
+    if config.model.name == "mmdit" and not features:
         raise ConfigError(
-            f"config key 'text.features': the network {config.model.name!r} takes "
-            + (
-                "a frozen encoder's features; try --config.text.features=4096"
-                if not features
-                else "token ids; try --config.text.features=0"
-            )
+            "config key 'text.features': the network 'mmdit' takes a frozen encoder's features; try "
+            "--config.text.features=4096"
         )
     if data.latent_channels and data.resolution % (data.latent_reduction * config.model.patch):
         unit = data.latent_reduction * config.model.patch

@@ -32,9 +32,10 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """A step before it is compiled: its mesh, the state's shapes with their shardings, and the trace."""
+    """A step before it is compiled: its mesh, the network, the state's shapes with their shardings, and the trace."""
 
     mesh: Mesh
+    denoiser: denoiser_lib.Denoiser
     state: state_lib.TrainState
     trace: jax.stages.Traced
 
@@ -77,9 +78,10 @@ def parts(config: config_lib.Config, devices: Sequence[jax.Device]) -> Parts:
     """
     process.check(config)
     mesh = mesh_lib.make(config.mesh, devices)
-    mesh_lib.check_divides(config, mesh)
-    denoiser = denoiser_lib.make(config, config.text.vocab_size, layout.make(config, mesh))
-    optimizer = optim.make(config)
+    work = denoiser_lib.work(config)
+    mesh_lib.check_divides(mesh, work, config.train.batch_size, config.train.accumulation)
+    denoiser = denoiser_lib.make(config, config.text.vocab_size, layout.make(config.model, work, mesh))
+    optimizer = optim.make(config, denoiser.described)
     return Parts(mesh, denoiser, optimizer, state_lib.abstract(denoiser, optimizer, mesh, config.optim.ema_stds))
 
 
@@ -93,7 +95,7 @@ def trace(config: config_lib.Config, devices: Sequence[jax.Device]) -> Traced:
     }
     where = jax.tree.map(lambda leaf: leaf.sharding, own.state)
     step = step_lib.make(own.denoiser, config, own.optimizer, null_caption(config), own.mesh, where)
-    return Traced(own.mesh, own.state, step.trace(own.state, batch))
+    return Traced(own.mesh, own.denoiser, own.state, step.trace(own.state, batch))
 
 
 def null_caption(config: config_lib.Config) -> Any:

@@ -91,11 +91,12 @@ def _described(
             "or turn into a picture: only runs on pixels and captions can be drawn from"
         )
     tokenizer = Tokenizer(store.tokenizer(step), config.text.max_tokens)
-    denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config, mesh))
+    work = denoiser_lib.work(config)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config.model, work, mesh))
     shapes = denoiser.abstract_params()
     wanted = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        rules.shardings(shapes, mesh),
+        rules.shardings(denoiser.described, shapes, mesh),
     )
     return config, tokenizer, denoiser, wanted

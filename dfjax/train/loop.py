@@ -93,7 +93,7 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
         reports = _reports(ready, writer)
         heartbeats.note("reading the first records", ready.start, slow=True)
         first = next(batches)
-        use = speed.of(config, state.params)
+        use = speed.of(config, ready.denoiser.work, ready.denoiser.described, state.params)
         if ready.take is None:
             ready.take, compile_seconds = _compile(ready, first.arrays)
             writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})

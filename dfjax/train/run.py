@@ -99,13 +99,12 @@ class Parts:
     """What a config alone decides, and what can be wrong with it."""
 
     mesh: Mesh
-    optimizer: optax.GradientTransformation
     source: sources.RecordSource | None
     validation_source: sources.RecordSource | None
 
 
 def parts(config: config_lib.Config) -> Parts:
-    """Mesh, optimizer and data sets. Raises ConfigError or DataError for what cannot work; writes nothing."""
+    """Mesh and data sets. Raises ConfigError or DataError for what cannot work; writes nothing."""
     process.check(config)
     if config.sample.guide:
         guide = Workdir(Path(config.sample.guide))
@@ -113,23 +112,27 @@ def parts(config: config_lib.Config) -> Parts:
         with Checkpoints(guide.checkpoints) as checkpoints:
             process.check_guide(config, checkpoints.config(newest))
     mesh = mesh_lib.make(config.mesh)
-    mesh_lib.check_divides(config, mesh)
-    layout.make(config, mesh)
+    work = denoiser_lib.work(config)
+    mesh_lib.check_divides(mesh, work, config.train.batch_size, config.train.accumulation)
+    layout.make(config.model, work, mesh)
+    optim.learning_rate(config)
     data = config.data
     if data.name == synthetic.NAME:
-        return Parts(mesh, optim.make(config), None, None)
+        return Parts(mesh, None, None)
     validation = sources.open_source(data, data.validation_split) if data.validation_split else None
-    return Parts(mesh, optim.make(config), sources.open_source(data, data.split), validation)
+    return Parts(mesh, sources.open_source(data, data.split), validation)
 
 
 def prepare(config: config_lib.Config, room: Workdir, ready: Parts, checkpoints: Checkpoints) -> Run:
     """Everything up to the first step: restored where there is a checkpoint, new where there is none."""
-    mesh, optimizer, source = ready.mesh, ready.optimizer, ready.source
+    mesh, source = ready.mesh, ready.source
     step = checkpoints.steps()[-1] if checkpoints.steps() else None
     if step is not None:
         _check_data(room, checkpoints.meta(step).get("data"), source)
     tokenizer = _tokenizer(config, source, checkpoints, step)
-    denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config, mesh))
+    work = denoiser_lib.work(config)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config.model, work, mesh))
+    optimizer = optim.make(config, denoiser.described)
     _write_files(config, room, tokenizer)
     loaded = _load(config, room, mesh, denoiser, optimizer, checkpoints, step or 0)
     _overview(room, loaded["state"].params)

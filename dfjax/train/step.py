@@ -15,7 +15,7 @@ from dfjax.core import images, rng
 from dfjax.diffusion import averaging, timesteps, weighting
 from dfjax.diffusion import loss as loss_lib
 from dfjax.models.denoiser import Caption, Denoiser, image_shape
-from dfjax.models.mmdit import Features
+from dfjax.models.inputs import Features
 from dfjax.objective import process as process_lib
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
@@ -143,11 +143,12 @@ def _over(mesh: Mesh, denoiser: Denoiser, config: config_lib.Config, null: Capti
     """(state, batch) -> loss and gradients of the global batch, each device at work on its own rows."""
     rows = config.train.batch_size
     if mesh.size == 1:
-        on_one = denoiser.on(layout.make(config, mesh))
+        on_one = denoiser.on(layout.make(config.model, denoiser.work, mesh))
         return lambda state, batch: loss_and_gradients(
             on_one, config, null, state, batch, jnp.arange(rows, dtype=jnp.int32)
         )
-    own, axes, shards = denoiser.on(layout.manual(config, mesh)), layout.manual_axes(mesh), mesh_lib.batch_shards(mesh)
+    own = denoiser.on(layout.manual(config.model, denoiser.work, mesh))
+    axes, shards = layout.manual_axes(mesh), mesh_lib.batch_shards(mesh)
 
     def on_device(params, number, attempt, batch: Batch):
         place = jax.lax.axis_index(mesh_lib.BATCH_AXES)
@@ -156,7 +157,7 @@ def _over(mesh: Mesh, denoiser: Denoiser, config: config_lib.Config, null: Capti
         loss, gradients = loss_and_gradients(own, config, null, state, batch, index)
         # Each is a mean over as many rows, and those along `context` have the loss of the same ones.
         gradients = jax.tree.map(lambda x: x / (shards * mesh.shape["context"]), gradients)
-        return jax.lax.pmean(loss, mesh_lib.BATCH_AXES), layout.summed(gradients, mesh)
+        return jax.lax.pmean(loss, mesh_lib.BATCH_AXES), layout.summed(gradients, own.described, mesh)
 
     def parts_of(spec: PartitionSpec) -> PartitionSpec:
         return PartitionSpec(*(axis if axis in axes else None for axis in spec))
