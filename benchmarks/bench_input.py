@@ -80,7 +80,8 @@ def host(config: config_lib.Config, source, tokenizer) -> None:
 def training(config: config_lib.Config, source, tokenizer) -> None:
     """Wall time of a step on real and on synthetic input."""
     mesh = mesh_lib.make(config.mesh)
-    denoiser, optimizer = denoiser_lib.make(config, tokenizer.vocab_size), optim.make(config)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
+    optimizer = optim.make(config, denoiser.described)
     state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     train_step = step.make(denoiser, config, optimizer, tokenizer.null(), mesh, shardings)

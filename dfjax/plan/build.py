@@ -28,9 +28,10 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """A step before it is compiled: its mesh, the state's shapes with their shardings, and the trace."""
+    """A step before it is compiled: its mesh, the network, the state's shapes with their shardings, and the trace."""
 
     mesh: Mesh
+    network: Network
     state: state_lib.TrainState
     trace: jax.stages.Traced
 
@@ -88,7 +89,7 @@ def trace(config: config_lib.Config, devices: Sequence[jax.Device]) -> Traced:
     }
     where = jax.tree.map(lambda leaf: leaf.sharding, own.state)
     step = step_lib.make(own.network, own.optimizer, own.mesh, where)
-    return Traced(own.mesh, own.state, step.trace(own.state, batch))
+    return Traced(own.mesh, own.network, own.state, step.trace(own.state, batch))
 
 
 def build(config: config_lib.Config, topology: Topology) -> Built:

@@ -96,7 +96,8 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
         reports = _reports(ready, writer)
         heartbeats.note("reading the first records", ready.start, slow=True)
         first = next(batches)
-        use = speed.of(ready.network)
+        network = ready.network
+        use = speed.of(config, network.denoiser.work, network.described, state.params)
         if ready.compiled_step is None:
             ready.compiled_step, compile_seconds = _compile(ready, first.arrays)
             writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})

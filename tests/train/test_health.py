@@ -72,7 +72,8 @@ def _steps(count, values):
     """States (the first one's before) and metrics of steps on one batch."""
     config = small.config({"optim.decay": "none", "optim.ema_stds": (0.1,)} | values)
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network, optimizer = small.denoiser(), optim.make(config)
+    network = small.denoiser()
+    optimizer = optim.make(config, network.described)
     state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=(0.1,))
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
