@@ -194,6 +194,8 @@ def _differing(config: config_lib.Config, wanted: Changes) -> Changes:
 
 def _takes_flash(config: config_lib.Config, platform: str, context: int) -> bool:
     work, dtype = network_lib.work_of(config), config.model.dtype
+    if work is None:
+        return False
     for kernel in set(attention.KERNELS) - {"xla"}:
         with contextlib.suppress(config_lib.ConfigError):
             attention.check(kernel, platform, work.head_width, work.tokens // context, work.tokens, dtype)
