@@ -29,8 +29,8 @@ from dfjax.inputs import tokenizer as tokenizer_lib
 from dfjax.inputs.spec import Inputs
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
 _PARTS = flags.DEFINE_list("parts", ["host", "step", "index"], "what to measure")

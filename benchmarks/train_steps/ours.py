@@ -9,8 +9,8 @@ from dfjax.models import denoiser as denoiser_lib
 from dfjax.models import flops
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 
 
 def recipe(sizes: child.Sizes) -> config_lib.Config:

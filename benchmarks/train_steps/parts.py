@@ -32,7 +32,7 @@ def in_jax(sizes: child.Sizes, part: str) -> Callable[[], None]:
 
     from dfjax.diffusion import averaging
     from dfjax.models import attention
-    from dfjax.train import optim
+    from dfjax.training import optim
 
     config, key = ours.recipe(sizes), jax.random.key(0)
     tokens, head = sizes.tokens + sizes.text_tokens, sizes.width // sizes.heads

@@ -15,8 +15,8 @@ from dfjax import config as config_lib
 from dfjax.inputs.network import Network
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan.topology import Topology
-from dfjax.train import state as state_lib
-from dfjax.train import step as step_lib
+from dfjax.training import state as state_lib
+from dfjax.training import step as step_lib
 
 # libtpu refuses a program whose arrays, arguments among them, do not fit: at its scheduling, or when it assigns memory.
 _REFUSALS = (

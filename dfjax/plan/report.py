@@ -188,7 +188,7 @@ def make(config: config_lib.Config, topology: Topology) -> Plan:
         usable_bytes=device.usable_bytes,
         hbm_bytes=device.hbm_bytes,
         params=sum(leaf.size for leaf in jax.tree.leaves(traced.state.params)),
-                model_flops=model_flops.formula(
+        model_flops=model_flops.formula(
             traced.state.params, network.described, network.denoiser.work, config.train.batch_size
         ),
         jaxpr_flops=executed,

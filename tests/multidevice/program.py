@@ -25,8 +25,8 @@ from dfjax.inputs.spec import Inputs
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.parallel import torus
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 from tests import small
 from tests.faults import planted
 from tests.multidevice import layouts

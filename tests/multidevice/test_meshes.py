@@ -15,8 +15,8 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim
-from dfjax.train import state as state_lib
+from dfjax.training import optim
+from dfjax.training import state as state_lib
 from tests import small
 from tests.data import tiny
 from tests.multidevice import layouts

@@ -5,7 +5,7 @@ import pytest
 from jax.sharding import AbstractMesh, AxisType
 
 from dfjax.parallel import layout, mesh, torus
-from dfjax.train import optim, state, step
+from dfjax.training import optim, state, step
 from tests import small
 
 

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from dfjax.models.parameters import Description
-from dfjax.train import optim
+from dfjax.training import optim
 from tests import small
 
 torch = pytest.importorskip("torch", reason="parity tests need PyTorch: pip install 'dfjax[parity]'")

@@ -11,7 +11,7 @@ from dfjax.core import trees
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build, flops, memory, topology
-from dfjax.train import optim, state, step
+from dfjax.training import optim, state, step
 from tests import small
 from tests.plan import targets
 

@@ -12,7 +12,7 @@ from dfjax.models import flops as model_flops
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import flops
-from dfjax.train import optim, state, step
+from dfjax.training import optim, state, step
 from tests import small
 
 SIDE = 16

@@ -16,7 +16,7 @@ from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import traffic
-from dfjax.train import optim, state, step
+from dfjax.training import optim, state, step
 from tests import small
 from tests.plan import targets
 

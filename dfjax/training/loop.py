@@ -20,12 +20,12 @@ from dfjax.data import pipeline, synthetic
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.runtime import heartbeats
 from dfjax.runtime.preemption import Preemption
-from dfjax.train import hooks as hooks_lib
-from dfjax.train import profile as profile_lib
-from dfjax.train import report, rollback, run, speed, step
-from dfjax.train.hooks import Hook, HookMaker
-from dfjax.train.pace import Pace
-from dfjax.train.saving import Savers
+from dfjax.training import hooks as hooks_lib
+from dfjax.training import profile as profile_lib
+from dfjax.training import report, rollback, run, speed, step
+from dfjax.training.hooks import Hook, HookMaker
+from dfjax.training.pace import Pace
+from dfjax.training.saving import Savers
 
 _log = logging.getLogger(__name__)
 

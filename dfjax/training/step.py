@@ -15,7 +15,7 @@ from dfjax.models.denoiser import Denoiser
 from dfjax.objective import port
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train.state import TrainState
+from dfjax.training.state import TrainState
 
 Batch = dict[str, Array]
 # Scalars by name, and what the guard found; see :func:`make`.

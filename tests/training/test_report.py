@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from dfjax.checkpoint.store import CheckpointError
-from dfjax.train import report
+from dfjax.training import report
 
 
 def _lines(path):

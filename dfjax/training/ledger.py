@@ -9,7 +9,7 @@ import jax
 
 from dfjax.data.errors import DataError
 from dfjax.runtime import hosts
-from dfjax.train import report
+from dfjax.training import report
 
 _log = logging.getLogger(__name__)
 

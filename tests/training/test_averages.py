@@ -8,8 +8,8 @@ import pytest
 from dfjax import config as config_lib
 from dfjax.diffusion import averaging
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 from tests import small
 
 STDS = (0.05, 0.1)

@@ -13,8 +13,8 @@ from dfjax.checkpoint.store import ARRAYS, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import health, loop, optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import health, loop, optim, step
+from dfjax.training import state as state_lib
 from tests import small
 from tests.data import tiny
 from tests.faults import planted

@@ -15,7 +15,7 @@ import numpy as np
 from dfjax.checkpoint.store import CheckpointError
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import storage
-from dfjax.train.speed import Speed
+from dfjax.training.speed import Speed
 
 _log = logging.getLogger(__name__)
 

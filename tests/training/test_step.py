@@ -9,8 +9,8 @@ import pytest
 from dfjax import config as config_lib
 from dfjax.core import trees
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 from tests import small
 
 VALUES = {"optim.learning_rate": 3e-3, "optim.decay": "none", "optim.ema_decay": 0.5, "train.num_steps": 60}

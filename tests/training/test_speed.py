@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from dfjax.models import flops
-from dfjax.train import speed
+from dfjax.training import speed
 from tests import small
 
 

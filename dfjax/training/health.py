@@ -16,7 +16,7 @@ import numpy as np
 
 from dfjax import config as config_lib
 from dfjax.core.errors import DfjaxError
-from dfjax.train import report
+from dfjax.training import report
 
 _log = logging.getLogger(__name__)
 

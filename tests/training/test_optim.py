@@ -9,7 +9,7 @@ import pytest
 from dfjax.config import ConfigError
 from dfjax.core import trees
 from dfjax.models.parameters import LAYERS, Description
-from dfjax.train import optim
+from dfjax.training import optim
 from tests import small
 
 RATE = {"optim.learning_rate": 1.0, "optim.warmup_steps": 4, "train.num_steps": 20, "optim.decay_fraction": 0.5}

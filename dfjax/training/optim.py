@@ -104,7 +104,7 @@ def _muon(config: config_lib.Config, descriptions: Descriptions) -> optax.Gradie
 
 
 # Learning rate and weight_decay mean the same in all: decay is decoupled, of what decays only, and multiplied by the
-# learning rate. ``train/__init__.py`` has their names.
+# learning rate. ``training/__init__.py`` has their names.
 
 _SHORTEST_FACTORED = 128
 # All axes that are not named are of layers, each of which is made orthogonal apart.
