@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
+from dfjax.core import trees
 from dfjax.core.registry import OPTIMIZERS
 from dfjax.data import sources, synthetic
 from dfjax.data.source import Source
@@ -101,8 +102,7 @@ def optimizer(ready: Parts, network: Network) -> optax.GradientTransformation:
         return made
 
     def labels(params):
-        # A label for a whole part of the tree.
-        return {name: "own" if name == port.OWN else "denoiser" for name in params}
+        return trees.map_named(lambda name, _: "own" if name.startswith(f"{port.OWN}/") else "denoiser", params)
 
     return optax.partition({"denoiser": made, "own": apart}, labels)
 
