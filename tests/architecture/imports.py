@@ -43,7 +43,7 @@ ONLY = {
 WITHOUT = {
     "diffusion": {"config", "io", "json", "logging", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile"},
     "text": {"tensorflow", "tensorflow_datasets"},
-    "models": {"tensorflow", "tensorflow_datasets", "grain", "optax", "orbax"},
+    "models": {"config", "tensorflow", "tensorflow_datasets", "grain", "optax", "orbax"},
     "sample": {"tensorflow", "tensorflow_datasets", "grain", "clu", "optax"},
 }
 
