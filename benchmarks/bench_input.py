@@ -29,8 +29,8 @@ from dfjax.inputs import tokenizer as tokenizer_lib
 from dfjax.inputs.spec import Inputs
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
 _PARTS = flags.DEFINE_list("parts", ["host", "step", "index"], "what to measure")
@@ -80,7 +80,8 @@ def host(config: config_lib.Config, source, tokenizer) -> None:
 def training(config: config_lib.Config, source, tokenizer) -> None:
     """Wall time of a step on real and on synthetic input."""
     mesh = mesh_lib.make(config.mesh)
-    denoiser, optimizer = denoiser_lib.make(config, tokenizer.vocab_size), optim.make(config)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
+    optimizer = optim.make(config, denoiser.described)
     state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     train_step = step.make(denoiser, config, optimizer, tokenizer.null(), mesh, shardings)

@@ -8,7 +8,7 @@ Nothing heavy is imported before it is used: ``import dfjax`` itself loads none 
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -30,7 +30,7 @@ _PLACES = {
     "Keys": "dfjax.objective.port",
     "Source": "dfjax.data.source",
     "Record": "dfjax.data.source",
-    "Hook": "dfjax.train.hooks",
+    "Hook": "dfjax.training.hooks",
     "Prediction": "dfjax.diffusion.prediction",
     "Schedule": "dfjax.diffusion.schedule",
     "Multistep": "dfjax.diffusion.tables",
@@ -41,12 +41,6 @@ _PLACES = {
 _MODULES = ("register",)
 
 __all__ = ["__version__", *_PLACES]
-
-if TYPE_CHECKING:
-    from dfjax.config import Config as Config
-    from dfjax.face import Run as Run
-    from dfjax.face import load as load
-    from dfjax.face import train as train
 
 
 def __getattr__(name: str) -> Any:

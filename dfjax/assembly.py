@@ -1,8 +1,9 @@
 """A run's parts, from a config or from a user's own objects: put together here, for training, plans and evaluation."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import optax
@@ -11,13 +12,14 @@ from jax.sharding import Mesh
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
+from dfjax.core import trees
 from dfjax.core.registry import OPTIMIZERS
 from dfjax.data import sources, synthetic
 from dfjax.data.source import Source
 from dfjax.inputs import network as network_lib
 from dfjax.inputs.network import Network
+from dfjax.models.parameters import Descriptions
 from dfjax.objective import port, process
-from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
 
 
@@ -31,7 +33,7 @@ class Own:
 
     source: Source | None = None
     validation_source: Source | None = None
-    denoiser: Callable | None = None
+    denoiser: Any = None
     objective: port.Objective | None = None
     optimizer: optax.GradientTransformation | None = None
 
@@ -53,7 +55,7 @@ class Parts:
             saved=saved,
             captions=captions,
             columns=self.source.columns if self.source else None,
-            layout=layout.make(self.config, self.mesh),
+            mesh=self.mesh,
             denoiser=self.own.denoiser,
             objective=self.own.objective,
         )
@@ -75,10 +77,13 @@ def parts(config: config_lib.Config, own: Own = Own(), devices: Sequence[jax.Dev
         with Checkpoints(guide.checkpoints) as checkpoints:
             process.check_guide(config, checkpoints.config(newest))
     mesh = mesh_lib.make(config.mesh, devices)
-    mesh_lib.check_divides(config, mesh)
+    bare = Parts(config, mesh, own=own)
+    sized = bare.network()
+    mesh_lib.check_divides(mesh, sized.denoiser.work, config.train.batch_size, config.train.accumulation)
+    optimizer(bare, sized)
     data = config.data
     if devices is not None or (own.source is None and data.name == synthetic.NAME):
-        return Parts(config, mesh, own=own)
+        return bare
     validation = own.validation_source
     if own.source is None and data.validation_split:
         validation = sources.open_source(data, data.validation_split)
@@ -91,13 +96,23 @@ def optimizer(ready: Parts, network: Network) -> optax.GradientTransformation:
     Raises:
       ConfigError: warm-up and decay overlap.
     """
-    made = ready.own.optimizer or OPTIMIZERS[ready.config.optim.name](ready.config, network)
+    made = ready.own.optimizer or named_optimizer(ready.config, network.described)
     apart = network.objective.optimizer()
     if apart is None:
         return made
 
     def labels(params):
-        # A label for a whole part of the tree.
-        return {name: "own" if name == port.OWN else "denoiser" for name in params}
+        return trees.map_named(lambda name, _: "own" if name.startswith(f"{port.OWN}/") else "denoiser", params)
 
     return optax.partition({"denoiser": made, "own": apart}, labels)
+
+
+def named_optimizer(config: config_lib.Config, descriptions: Descriptions) -> optax.GradientTransformation:
+    """Clipping by global norm, then the optimizer that ``optim.name`` says.
+
+    Args:
+      descriptions: of the parameters. One without does not decay, and Muon leaves it to AdamW.
+    """
+    clip_norm = config.optim.clip_norm
+    parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    return optax.chain(*parts, OPTIMIZERS[config.optim.name](config, descriptions))

@@ -53,7 +53,7 @@ def train(
     Raises:
       DfjaxError: a config, work directory or data set that cannot be used, in words that say what to do.
     """
-    from dfjax.train import loop, samples
+    from dfjax.training import loop, samples
 
     own = assembly.Own(_source(source), _source(validation_source), denoiser, objective, optimizer)
     evaluated: tuple[Callable, ...] = ()

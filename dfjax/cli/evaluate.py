@@ -152,7 +152,7 @@ class _Evaluation:
         from dfjax.evals.bench import Bench, Model
         from dfjax.evals.suite import Suite
         from dfjax.sample import restore
-        from dfjax.train import report
+        from dfjax.training import report
 
         config = _config(trained.network.config)
         guide = restore.load(config.sample.guide, self._mesh) if config.sample.guide else None

@@ -39,7 +39,7 @@ def main(rest: list[str]) -> None:
     try:
         with hosts.joined(workdir.heartbeats, config.hosts, *flags, find=_DISTRIBUTED.value == "auto") as request:
             app.quiet_unless_first()
-            from dfjax.train import loop, samples
+            from dfjax.training import loop, samples
 
             loop.train(
                 config, workdir.path, hooks=(samples.hook, _evaluate_hook), profile=_PROFILE.value, request=request
@@ -52,7 +52,7 @@ def main(rest: list[str]) -> None:
 
 def _evaluate_hook(run):
     """The evaluators of the config's eval section; nothing where they are not wanted inside training."""
-    from dfjax.train.hooks import Hook
+    from dfjax.training.hooks import Hook
 
     if not run.config.eval.every_steps or run.source is None:
         return Hook(0, lambda state, step: ({}, {}))

@@ -16,7 +16,7 @@ from dfjax.evals.record import Key, Record
 from dfjax.evals.subject import Ceiling, Drawn, Subject
 from dfjax.runtime import heartbeats, hosts
 from dfjax.sample import generate
-from dfjax.train.report import Writer
+from dfjax.training.report import Writer
 
 _log = logging.getLogger(__name__)
 

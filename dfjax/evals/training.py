@@ -10,9 +10,9 @@ from dfjax.evals.bench import Bench, Model
 from dfjax.evals.suite import Suite
 from dfjax.runtime import hosts
 from dfjax.sample import restore
-from dfjax.train import report
-from dfjax.train.hooks import Hook
-from dfjax.train.run import Run
+from dfjax.training import report
+from dfjax.training.hooks import Hook
+from dfjax.training.run import Run
 
 _log = logging.getLogger(__name__)
 

@@ -2,19 +2,25 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Iterable
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from dfjax import config as config_lib
+from dfjax.core import trees
 from dfjax.core.registry import CODECS, CONDITIONERS, DENOISERS, OBJECTIVES
 from dfjax.inputs import conditioning
 from dfjax.inputs.spec import Inputs, Spec
-from dfjax.models.denoiser import Denoiser, NetworkInputs, Params
-from dfjax.models.layout import ONE_DEVICE, Layout
+from dfjax.models import parameters
+from dfjax.models.denoiser import Denoiser, Params
+from dfjax.models.inputs import NetworkInputs, Work
+from dfjax.models.layout import ONE_DEVICE
 from dfjax.objective import port
 from dfjax.objective import process as process_lib
+from dfjax.parallel import layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +55,14 @@ class Network:
         own = jax.eval_shape(lambda: self.objective.init(jax.random.key(0)))
         return port.joined(self.denoiser.abstract_params(), own)
 
+    @functools.cached_property
+    def described(self) -> parameters.Descriptions:
+        """What is said of all that is trained, by name; of an objective's own at least that it is not split."""
+        own = trees.named_leaves({port.OWN: self.abstract_params().get(port.OWN, {})})
+        whole = {name: parameters.Description((None,) * len(leaf.shape)) for name, leaf in own.items()}
+        said = {f"{port.OWN}/{name}": each for name, each in self.objective.described().items()}
+        return {**self.denoiser.described, **whole, **said}
+
 
 def make(
     config: config_lib.Config,
@@ -56,8 +70,8 @@ def make(
     saved: bytes | None = None,
     captions: Iterable[str] | None = None,
     columns: Spec | None = None,
-    layout: Layout = ONE_DEVICE,
-    denoiser: Callable | None = None,
+    mesh: Mesh | None = None,
+    denoiser: Any = None,
     objective: port.Objective | None = None,
 ) -> Network:
     """The networks that a config names.
@@ -66,25 +80,42 @@ def make(
       saved: the conditioner's state out of a checkpoint. captions: what it learns from, where there is none; with
         neither, sizes alone are right, as for a plan.
       columns: extra columns of the source, by name, without the batch axis.
-      layout: how the denoiser's arrays lie on devices.
-      denoiser, objective: your own, in place of the registered ones that the config names; a denoiser is what
-        ``DENOISERS`` holds: ``(model, inputs, layout, rngs) -> nnx.Module``.
+      mesh: over which the denoiser's arrays lie; None: one device.
+      denoiser, objective: your own, in place of the registered ones that the config names. A denoiser is what
+        ``DENOISERS`` holds: ``(model, inputs, layout, rngs) -> nnx.Module``, or an object whose ``build`` is that and
+        whose ``work(model, inputs)`` says what it does with one example (``dfjax.models.inputs.Work``).
 
     Raises:
       ConfigError: what the config names cannot work, alone or together.
     """
-    conditioner = CONDITIONERS[conditioner_name(config)](config, saved, captions)
-    inputs = Inputs(CODECS[codec_name(config)](config), conditioner, dict(columns or {}))
-    return Network(
-        config,
-        Denoiser.make(
-            functools.partial(denoiser or DENOISERS[config.model.name], sizes(config), network_inputs(inputs)),
-            network_inputs(inputs),
-            layout,
-        ),
-        inputs,
-        objective or OBJECTIVES[config.train.objective](config),
+    inputs = Inputs(
+        CODECS[codec_name(config)](config),
+        CONDITIONERS[conditioner_name(config)](config, saved, captions),
+        dict(columns or {}),
     )
+    model, given = sizes(config), network_inputs(inputs)
+    entry = DENOISERS[config.model.name] if denoiser is None else denoiser
+    work = _work(entry, model, given)
+    build = functools.partial(getattr(entry, "build", entry), model, given)
+    where = layout.make(config.model, work, mesh) if mesh is not None else ONE_DEVICE
+    made = Denoiser.make(build, given, where, work)
+    return Network(config, made, inputs, objective or OBJECTIVES[config.train.objective](config))
+
+
+def work_of(config: config_lib.Config) -> Work | None:
+    """What the config's network does with one example, where it says so. Raises as :func:`make`."""
+    inputs = Inputs(CODECS[codec_name(config)](config), CONDITIONERS[conditioner_name(config)](config, None, None))
+    return _work(DENOISERS[config.model.name], sizes(config), network_inputs(inputs))
+
+
+def _work(entry: Any, model: Any, given: NetworkInputs) -> Work | None:
+    return entry.work(model, given) if hasattr(entry, "work") else None
+
+
+def sizes(config: config_lib.Config) -> types.SimpleNamespace:
+    """What a denoiser is built by: the keys of the ``model`` section, ``text_depth`` and ``learned_variance``."""
+    more = {"text_depth": config.text.depth, "learned_variance": config.diffusion.learned_variance}
+    return types.SimpleNamespace(**dataclasses.asdict(config.model), **more)
 
 
 def codec_name(config: config_lib.Config) -> str:

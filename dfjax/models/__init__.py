@@ -2,5 +2,6 @@
 
 from dfjax.core.registry import DENOISERS
 
-DENOISERS.later("transformer", "dfjax.models.transformer:build")
-DENOISERS.later("mmdit", "dfjax.models.mmdit:build")
+# Each has build(model, inputs, layout, rngs) and, where it says its work, work(model, inputs).
+DENOISERS.later("transformer", "dfjax.models.transformer")
+DENOISERS.later("mmdit", "dfjax.models.mmdit")

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from dfjax.core import rng
 from dfjax.diffusion import timesteps
 from dfjax.models.denoiser import Denoiser, Images, Params
+from dfjax.models.parameters import Descriptions
 
 Batch = Mapping[str, Array]
 Losses = Float[Array, "batch"]
@@ -102,9 +103,9 @@ class Objective:
         """The parameters of its own to be trained, a nested dict; traced under ``jit``. None by default."""
         return {}
 
-    def described(self) -> Any:
-        """For each of its own parameters how it may be split (``models/parameters.py``); None: every device has all."""
-        return None
+    def described(self) -> Descriptions:
+        """What is said of its own parameters, by name (``models/parameters.py``); one that is left out is not split."""
+        return {}
 
     def frozen(self) -> Any:
         """Arrays that are handed to every step as they are, and stand in no checkpoint. None by default."""

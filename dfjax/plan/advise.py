@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dfjax import config as config_lib
+from dfjax.inputs import network as network_lib
 from dfjax.models import attention
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build, memory, report
@@ -192,10 +193,12 @@ def _differing(config: config_lib.Config, wanted: Changes) -> Changes:
 
 
 def _takes_flash(config: config_lib.Config, platform: str, context: int) -> bool:
-    tokens, model = sum(mesh_lib.token_counts(config)), config.model
+    work, dtype = network_lib.work_of(config), config.model.dtype
+    if work is None:
+        return False
     for kernel in set(attention.KERNELS) - {"xla"}:
         with contextlib.suppress(config_lib.ConfigError):
-            attention.check(kernel, platform, model.width // model.heads, tokens // context, tokens, model.dtype)
+            attention.check(kernel, platform, work.head_width, work.tokens // context, work.tokens, dtype)
             return True
     return False
 

@@ -15,8 +15,8 @@ from dfjax import config as config_lib
 from dfjax.inputs.network import Network
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan.topology import Topology
-from dfjax.train import state as state_lib
-from dfjax.train import step as step_lib
+from dfjax.training import state as state_lib
+from dfjax.training import step as step_lib
 
 # libtpu refuses a program whose arrays, arguments among them, do not fit: at its scheduling, or when it assigns memory.
 _REFUSALS = (
@@ -28,9 +28,10 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """A step before it is compiled: its mesh, the state's shapes with their shardings, and the trace."""
+    """A step before it is compiled: its mesh, the network, the state's shapes with their shardings, and the trace."""
 
     mesh: Mesh
+    network: Network
     state: state_lib.TrainState
     trace: jax.stages.Traced
 
@@ -88,7 +89,7 @@ def trace(config: config_lib.Config, devices: Sequence[jax.Device]) -> Traced:
     }
     where = jax.tree.map(lambda leaf: leaf.sharding, own.state)
     step = step_lib.make(own.network, own.optimizer, own.mesh, where)
-    return Traced(own.mesh, own.state, step.trace(own.state, batch))
+    return Traced(own.mesh, own.network, own.state, step.trace(own.state, batch))
 
 
 def build(config: config_lib.Config, topology: Topology) -> Built:

@@ -16,7 +16,7 @@ from dfjax.inputs import network as network_lib
 from dfjax.inputs.network import Network
 from dfjax.models.denoiser import Params
 from dfjax.objective.port import Objective
-from dfjax.parallel import layout, rules
+from dfjax.parallel import rules
 
 _log = logging.getLogger(__name__)
 
@@ -93,11 +93,11 @@ def _reconstructed(workdir: Workdir, mesh: Mesh, step: int | None, std: float, o
 def _described(store: Store, step: int, mesh: Mesh, **own: Any) -> tuple[Network, Params]:
     """The network, and the shapes of all that is trained with their shardings over ``mesh``."""
     config = store.config(step)
-    network = network_lib.make(config, saved=store.tokenizer(step), layout=layout.make(config, mesh), **own)
+    network = network_lib.make(config, saved=store.tokenizer(step), mesh=mesh, **own)
     shapes = network.abstract_params()
     wanted = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        rules.shardings(shapes, mesh),
+        rules.shardings(network.described, shapes, mesh),
     )
     return network, wanted

@@ -24,9 +24,9 @@ from dfjax.inputs import codec, conditioning
 from dfjax.inputs.spec import Inputs
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.parallel import rules, torus
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.parallel import torus
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 from tests import small
 from tests.faults import planted
 from tests.multidevice import layouts
@@ -39,10 +39,10 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     config = small.config(layout.values | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
     devices = jax.devices()[: layout.count]
     mesh = mesh_lib.make(layout.mesh, devices)
-    mesh_lib.check_divides(config, mesh)
+    network = small.denoiser(layout.values)
+    mesh_lib.check_divides(mesh, network.work, config.train.batch_size, layout.accumulation)
     torus.stages = lambda mesh, axis: torus.groups(layout.torus) if layout.torus else ()
     batch = _batch(config, mesh)
-    network = small.denoiser(layout.values)
     null = null_features(config) if layout.mmdit else small.tokenizer().null()
     # Plain descent, which also keeps the gradients it was given.
     keep = optax.GradientTransformation(
@@ -110,7 +110,7 @@ def _state(network, optimizer, mesh):
         optimizer=optimizer.init(params),
         averages={"0.2": params},
     )
-    shardings = rules.shardings(made, mesh)
+    shardings = state_lib.shardings(made, network.described, optimizer, mesh)
     # A copy each: the step is donated all, and one buffer cannot be donated twice.
     return jax.tree.map(lambda leaf, where: jax.device_put(np.array(leaf), where), made, shardings), shardings
 
@@ -119,7 +119,8 @@ def poison(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Pat
     """A step in which one row of 32, so one device of eight, has noise that is not finite."""
     config = small.config(layouts.VALUES | {"data.dir": data_folder})
     mesh = mesh_lib.make(layout.mesh, jax.devices()[: layout.count])
-    network, optimizer = small.denoiser(layouts.VALUES), optim.make(config)
+    network = small.denoiser(layouts.VALUES)
+    optimizer = optim.make(config, network.described)
     state, shardings = _state(network, optimizer, mesh)
     kept = ("params", "ema", "optimizer", "averages")
     before = jax.device_get({part: getattr(state, part) for part in kept})
@@ -139,7 +140,7 @@ def save_sharded(out: pathlib.Path) -> None:
     """A new state on 1x8x1 with the real optimizer, to be restored elsewhere; and the share that each device holds."""
     config = small.config(layouts.VALUES)
     network = small.denoiser(layouts.VALUES)
-    optimizer = optim.make(config)
+    optimizer = optim.make(config, network.described)
     mesh = mesh_lib.make(config_lib.Mesh(data=1, fsdp=8))
     state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=(0.2,))
     shards = [

@@ -8,7 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dfjax import config
 from dfjax.data import pipeline, sources
-from dfjax.train import step
+from dfjax.training import step
 from tests.data import tiny
 
 BATCH, STEPS = 8, 4

@@ -7,7 +7,7 @@ from dfjax.evals.bench import Bench, Model, digest
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.subject import Drawn
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import validation
+from dfjax.training import validation
 
 
 def has_ceiling(bench: Bench) -> bool:

@@ -8,7 +8,7 @@ import math
 import jax.numpy as jnp
 import pytest
 
-from dfjax.train import report
+from dfjax.training import report
 
 
 def _lines(path):

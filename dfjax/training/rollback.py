@@ -13,9 +13,9 @@ import jax
 import numpy as np
 
 from dfjax.core import jsonl, storage
-from dfjax.train import run
-from dfjax.train.health import HealthError, Spike
-from dfjax.train.saving import Savers
+from dfjax.training import run
+from dfjax.training.health import HealthError, Spike
+from dfjax.training.saving import Savers
 
 _log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Int, Key
 
 from dfjax.core import rng
 from dfjax.inputs.network import Network
+from dfjax.models.parameters import Descriptions
 from dfjax.parallel import rules
 
 # The int32 scalars of a state.
@@ -68,13 +69,15 @@ def abstract(
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        shardings(shapes, optimizer, mesh),
+        shardings(shapes, network.described, optimizer, mesh),
     )
 
 
-def shardings(shapes: TrainState, optimizer: optax.GradientTransformation, mesh: Mesh) -> Any:
-    """The sharding of every leaf of a state: the table's, and for the optimizer's moments their parameter's."""
-    params = rules.shardings(shapes.params, mesh)
+def shardings(
+    shapes: TrainState, descriptions: Descriptions, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> Any:
+    """The sharding of every leaf of a state: the parameters' own, and for the optimizer's moments their parameter's."""
+    params = rules.shardings(descriptions, shapes.params, mesh)
     whole = NamedSharding(mesh, PartitionSpec())
     rows, columns = (
         optax.tree.map_params(

@@ -8,16 +8,20 @@ import jax
 
 from dfjax import config as config_lib
 from dfjax.models import flops
+from dfjax.models.inputs import Work
+from dfjax.models.parameters import Descriptions, undescribed
 from dfjax.parallel import hardware
 
 _log = logging.getLogger(__name__)
+
+_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
     """What a step computes, and what the run's devices could compute in a second (None: not known)."""
 
-    flops_per_step: float
+    flops_per_step: float | None
     peak_flops: float | None
 
     def scalars(self, step_seconds: float) -> dict[str, float]:
@@ -27,7 +31,7 @@ class Speed:
         what the devices could do in the time. Memory is of this process's fullest device; on CPUs, of the process.
         """
         found = {}
-        if self.peak_flops:
+        if self.flops_per_step and self.peak_flops:
             found["train/mfu"] = flops.utilization(self.flops_per_step, step_seconds, self.peak_flops)
         used = [bytes_used for d in jax.local_devices() if (bytes_used := hardware.memory_in_use(d)) is not None]
         if used:
@@ -35,8 +39,22 @@ class Speed:
         return found
 
 
-def of(config: config_lib.Config, params: Any) -> Speed:
-    """The speed of a run over all its devices. On CPUs the peak is a measured float32 matrix product, of a second."""
+def of(config: config_lib.Config, work: Work | None, descriptions: Descriptions, params: Any) -> Speed:
+    """The speed of a run over all its devices. On CPUs the peak is a measured float32 matrix product, of a second.
+
+    Args:
+      work, descriptions: what the network says of itself and of its parameters; where it does not, no MFU is reported.
+    """
+    if names := undescribed(params, descriptions):
+        shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        _log.warning(
+            "%d parameter(s) are not described, so no MFU is reported, and they neither decay nor are moved by Muon: "
+            "%s; describe them where their layers are made (dfjax.models.parameters.describe)",
+            len(names),
+            shown,
+        )
+    elif work is None:
+        _log.warning("the network does not say its work (dfjax.models.inputs.Work): no MFU is reported")
     device = jax.devices()[0]
     known = hardware.find(device.device_kind, device.platform)
     peak: float | None
@@ -48,4 +66,4 @@ def of(config: config_lib.Config, params: Any) -> Speed:
         peak = None
     else:
         peak = known.peak_flops(config.model.dtype) * jax.device_count()
-    return Speed(flops.formula(config, params), peak)
+    return Speed(flops.formula(params, descriptions, work, config.train.batch_size), peak)

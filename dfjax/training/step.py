@@ -15,7 +15,7 @@ from dfjax.models.denoiser import Denoiser
 from dfjax.objective import port
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train.state import TrainState
+from dfjax.training.state import TrainState
 
 Batch = dict[str, Array]
 # Scalars by name, and what the guard found; see :func:`make`.
@@ -70,9 +70,10 @@ def _over(mesh: Mesh, network: Network, specs: TrainState) -> Callable:
     config, denoiser = network.config, network.denoiser
     rows = config.train.batch_size
     if mesh.size == 1:
-        on_one = denoiser.on(layout.make(config, mesh))
+        on_one = denoiser.on(layout.make(config.model, denoiser.work, mesh))
         return lambda state, batch: loss_and_gradients(network, on_one, state, batch, jnp.arange(rows, dtype=jnp.int32))
-    own, axes, shards = denoiser.on(layout.manual(config, mesh)), layout.manual_axes(mesh), mesh_lib.batch_shards(mesh)
+    own = denoiser.on(layout.manual(config.model, denoiser.work, mesh))
+    axes, shards = layout.manual_axes(mesh), mesh_lib.batch_shards(mesh)
     with_ema = network.objective.needs_ema
 
     def on_device(params, ema, frozen, number, attempt, batch: Batch):
@@ -82,7 +83,7 @@ def _over(mesh: Mesh, network: Network, specs: TrainState) -> Callable:
         means, gradients = loss_and_gradients(network, own, state, batch, index)
         # Each is a mean over as many rows, and those along `context` have the loss of the same ones.
         gradients = jax.tree.map(lambda x: x / (shards * mesh.shape["context"]), gradients)
-        return jax.lax.pmean(means, mesh_lib.BATCH_AXES), layout.summed(gradients, mesh)
+        return jax.lax.pmean(means, mesh_lib.BATCH_AXES), layout.summed(gradients, network.described, mesh)
 
     def parts_of(spec: PartitionSpec) -> PartitionSpec:
         return PartitionSpec(*(axis if axis in axes else None for axis in spec))

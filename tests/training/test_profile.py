@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from dfjax.train import profile
+from dfjax.training import profile
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from dfjax.data import pipeline, synthetic
 from dfjax.data.source import Source
 from dfjax.inputs.network import Network
 from dfjax.runtime import hosts
-from dfjax.train import state as state_lib
-from dfjax.train.health import Health, Rows
-from dfjax.train.ledger import Ledger
+from dfjax.training import state as state_lib
+from dfjax.training.health import Health, Rows
+from dfjax.training.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 

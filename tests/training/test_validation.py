@@ -7,7 +7,7 @@ import pytest
 
 from dfjax import config as config_lib
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import validation
+from dfjax.training import validation
 from tests import small
 
 

@@ -10,7 +10,7 @@ from dfjax.checkpoint.workdir import Workdir
 from dfjax.core.errors import DfjaxError, Preempted
 from dfjax.data.errors import DataError
 from dfjax.runtime.preemption import Preemption
-from dfjax.train import hooks, loop
+from dfjax.training import hooks, loop
 from tests import small
 from tests.data import tiny
 

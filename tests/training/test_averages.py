@@ -8,8 +8,8 @@ import pytest
 from dfjax import config as config_lib
 from dfjax.diffusion import averaging
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 from tests import small
 
 STDS = (0.05, 0.1)
@@ -22,7 +22,8 @@ def run():
     """The state before the first of thirty steps, the parameters after each, and the state after the last."""
     config = small.config(VALUES)
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network, optimizer = small.denoiser(), optim.make(config)
+    network = small.denoiser()
+    optimizer = optim.make(config, network.described)
     state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=STDS)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
@@ -78,4 +79,6 @@ def test_a_planted_fault_is_seen(fault, run, monkeypatch):
 def test_averages_are_kept_only_where_the_config_names_lengths(run):
     assert set(run[0].averages) == {"0.05", "0.1"}
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    assert state_lib.abstract(small.denoiser(), optim.make(small.config()), mesh).averages == {}
+    network = small.denoiser()
+    optimizer = optim.make(small.config(), network.described)
+    assert state_lib.abstract(network, optimizer, mesh).averages == {}

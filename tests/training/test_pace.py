@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from dfjax.train import pace as pace_lib
+from dfjax.training import pace as pace_lib
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from dfjax.data.errors import DataError
-from dfjax.train import ledger as ledger_lib
-from dfjax.train.ledger import Ledger
+from dfjax.training import ledger as ledger_lib
+from dfjax.training.ledger import Ledger
 
 
 def _lines(path):

@@ -6,8 +6,8 @@ from PIL import Image
 
 from dfjax.core import images
 from dfjax.sample import generate, restore
-from dfjax.train.hooks import Hook
-from dfjax.train.run import Run
+from dfjax.training.hooks import Hook
+from dfjax.training.run import Run
 
 _PER_PROMPT = 4
 _BATCH = 64

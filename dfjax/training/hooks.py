@@ -11,8 +11,8 @@ from dfjax.data import pipeline
 from dfjax.data.source import Source
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.runtime import heartbeats
-from dfjax.train import report, run, validation
-from dfjax.train.state import TrainState
+from dfjax.training import report, run, validation
+from dfjax.training.state import TrainState
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import pytest
 from dfjax import config as config_lib
 from dfjax.core import trees
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 from tests import small
 
 VALUES = {"optim.learning_rate": 3e-3, "optim.decay": "none", "optim.ema_decay": 0.5, "train.num_steps": 60}
@@ -51,7 +51,8 @@ def trained():
     """States and metrics of sixty steps on one batch."""
     config = small.config(VALUES)
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network, optimizer = small.denoiser(), optim.make(config)
+    network = small.denoiser()
+    optimizer = optim.make(config, network.described)
     state = state_lib.create(network, optimizer, mesh, seed=0)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
@@ -96,7 +97,7 @@ def test_a_learned_variance_finds_the_loss_and_leaves_the_reported_one_as_it_is(
     config, network = small.config(values), small.denoiser(values)
     params = small.params(network)
     params["log_variance"] = jax.tree.map(jnp.zeros_like, params["log_variance"])
-    optimizer = optim.make(config)
+    optimizer = optim.make(config, network.described)
     null_ids, batch = small.tokenizer().null(), small.batch()
     rows = jnp.arange(16, dtype=jnp.int32)
 

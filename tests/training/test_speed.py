@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from dfjax.models import flops
-from dfjax.train import speed
+from dfjax.training import speed
 from tests import small
 
 
@@ -20,12 +20,16 @@ def test_no_peak_no_utilization():
 
 def test_on_a_cpu_the_peak_is_measured(monkeypatch):
     monkeypatch.setattr(speed.hardware, "measure_cpu", lambda: 7e10)
-    params = small.denoiser().abstract_params()
-    assert speed.of(small.config(), params) == speed.Speed(flops.formula(small.config(), params), 7e10)
+    network = small.denoiser()
+    params = network.abstract_params()
+    wanted = flops.formula(params, network.described, network.work, small.config().train.batch_size)
+    assert speed.of(small.config(), network.work, network.described, params) == speed.Speed(wanted, 7e10)
 
 
 def test_an_unknown_device_is_said_to_be_unknown(monkeypatch, caplog):
     device = type("Device", (), {"device_kind": "Abacus", "platform": "wood"})()
     monkeypatch.setattr(jax, "devices", lambda: [device])
-    assert speed.of(small.config(), small.denoiser().abstract_params()).peak_flops is None
+    network = small.denoiser()
+    params = network.abstract_params()
+    assert speed.of(small.config(), network.work, network.described, params).peak_flops is None
     assert "the peak of a Abacus is not in" in caplog.text

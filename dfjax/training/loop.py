@@ -21,12 +21,12 @@ from dfjax.data import pipeline, synthetic
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.runtime import heartbeats
 from dfjax.runtime.preemption import Preemption
-from dfjax.train import hooks as hooks_lib
-from dfjax.train import profile as profile_lib
-from dfjax.train import report, rollback, run, speed, step
-from dfjax.train.hooks import Hook, HookMaker
-from dfjax.train.pace import Pace
-from dfjax.train.saving import Savers
+from dfjax.training import hooks as hooks_lib
+from dfjax.training import profile as profile_lib
+from dfjax.training import report, rollback, run, speed, step
+from dfjax.training.hooks import Hook, HookMaker
+from dfjax.training.pace import Pace
+from dfjax.training.saving import Savers
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,8 @@ def _steps(ready: run.Run, savers: Savers, hooks: Sequence[Hook], profile: bool,
         reports = _reports(ready, writer)
         heartbeats.note("reading the first records", ready.start, slow=True)
         first = next(batches)
-        use = speed.of(ready.network)
+        network = ready.network
+        use = speed.of(config, network.denoiser.work, network.described, state.params)
         if ready.compiled_step is None:
             ready.compiled_step, compile_seconds = _compile(ready, first.arrays)
             writer.write_scalars(ready.start, {"train/compile_seconds": compile_seconds})

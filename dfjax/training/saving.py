@@ -5,9 +5,9 @@ import dataclasses
 from dfjax import config as config_lib
 from dfjax.checkpoint import retry
 from dfjax.runtime import heartbeats
-from dfjax.train import run
-from dfjax.train.hooks import is_due
-from dfjax.train.state import TrainState
+from dfjax.training import run
+from dfjax.training.hooks import is_due
+from dfjax.training.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True)

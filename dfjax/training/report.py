@@ -13,7 +13,7 @@ import numpy as np
 
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import jsonl, storage
-from dfjax.train.speed import Speed
+from dfjax.training.speed import Speed
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,9 @@ import optax
 import pytest
 
 from dfjax.config import ConfigError
-from dfjax.train import optim
+from dfjax.core import trees
+from dfjax.models.parameters import LAYERS, Description
+from dfjax.training import optim
 from tests import small
 
 RATE = {"optim.learning_rate": 1.0, "optim.warmup_steps": 4, "train.num_steps": 20, "optim.decay_fraction": 0.5}
@@ -45,9 +47,22 @@ def test_a_warm_up_that_runs_into_the_decay_is_refused():
         _rates({"optim.warmup_steps": 11})
 
 
+def _described(params):
+    """Matrices decay; those with an axis of layers are Muon's."""
+
+    def one(name, leaf):
+        is_layers = name.endswith("kernel") and leaf.ndim == 3
+        axes = (LAYERS if is_layers else None, *[None] * (leaf.ndim - 1))
+        return Description(axes, decays=name.endswith(("kernel", "embedding")), muon=is_layers)
+
+    return {name: one(name, leaf) for name, leaf in trees.named_leaves(params).items()}
+
+
 def _first_update(values, gradient):
     params = {"a": {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.full(2, 2.0)}, "gain": jnp.full(2, 2.0)}
-    optimizer = optim.make(small.config({"optim.warmup_steps": 0, "optim.learning_rate": 0.1} | values))
+    optimizer = optim.make(
+        small.config({"optim.warmup_steps": 0, "optim.learning_rate": 0.1} | values), _described(params)
+    )
     gradients = {
         "a": {"kernel": jnp.full((2, 2), gradient), "bias": jnp.full(2, gradient)},
         "gain": jnp.full(2, gradient),
@@ -70,8 +85,8 @@ def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_gradient():
 
 @pytest.mark.parametrize(("clip", "expected"), [(1.0, 1.0), (0.0, 800.0)])
 def test_gradients_are_clipped_by_their_global_norm(clip, expected):
-    optimizer = optim.make(small.config({"optim.clip_norm": clip}))
     params = {"a": {"kernel": jnp.zeros((4, 4))}}
+    optimizer = optim.make(small.config({"optim.clip_norm": clip}), _described(params))
     state = optimizer.update({"a": {"kernel": jnp.full((4, 4), 200.0)}}, optimizer.init(params), params)[1]
     first_moment = state[-1][0].mu["a"]["kernel"]
     assert float(jnp.linalg.norm(first_moment)) == pytest.approx(0.1 * expected, rel=1e-5)
@@ -80,7 +95,7 @@ def test_gradients_are_clipped_by_their_global_norm(clip, expected):
 def _steps(values, params, gradients, count=1):
     """What each of ``count`` updates of an unclipped optimizer is, all with the same gradients."""
     plain = {"optim.clip_norm": 0.0, "optim.warmup_steps": 0, "optim.decay": "none", "optim.learning_rate": 0.01}
-    optimizer = optim.make(small.config(plain | values))
+    optimizer = optim.make(small.config(plain | values), _described(params))
     state, updates = optimizer.init(params), []
     for _ in range(count):
         update, state = optimizer.update(gradients, state, params)
@@ -111,7 +126,7 @@ def test_each_optimizer_goes_down(name):
         return jnp.mean((x @ params["out"]["kernel"] - wanted) ** 2)
 
     values = {"optim.name": name, "optim.learning_rate": 0.01, "train.num_steps": 60, "optim.weight_decay": 0.01}
-    optimizer = optim.make(small.config(values))
+    optimizer = optim.make(small.config(values), _described(params))
 
     @jax.jit
     def step(params, state):
@@ -139,7 +154,7 @@ def test_layers_of_a_stacked_matrix_are_as_each_alone(name, shape):
     gradients, params = _normal(*shape), _normal(*shape, seed=1)
     # Of quite different size in each layer.
     gradients = gradients * jnp.arange(1.0, shape[0] + 1)[:, None, None] ** 2
-    values = {"optim.name": name, "model.depth": shape[0]}
+    values = {"optim.name": name}
     if name == "adafactor":
         # Its limit of a step's length is over the whole parameter, so directions are compared.
         def directions(update):
@@ -178,8 +193,9 @@ def test_muon_leaves_all_but_the_matrices_of_layers_to_adamw():
     jax.tree.map(np.testing.assert_array_equal, muon, adamw)
 
 
-def _bytes_for_each_parameter(name, params, depth=2):
-    state = jax.eval_shape(optim.make(small.config({"optim.name": name, "model.depth": depth})).init, params)
+def _bytes_for_each_parameter(name, params):
+    optimizer = optim.make(small.config({"optim.name": name}), _described(params))
+    state = jax.eval_shape(optimizer.init, params)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return size / sum(leaf.size for leaf in jax.tree.leaves(params))
 
@@ -187,12 +203,12 @@ def _bytes_for_each_parameter(name, params, depth=2):
 @pytest.mark.parametrize(("name", "wanted"), [("adamw", 8), ("lion", 4), ("muon", 4), ("adafactor", 0)])
 def test_the_state_is_as_large_as_it_is_said_to_be(name, wanted):
     params = {"kernel": jax.ShapeDtypeStruct((24, 1024, 4096), jnp.float32)}
-    assert _bytes_for_each_parameter(name, params, depth=24) == pytest.approx(wanted, abs=0.01)
+    assert _bytes_for_each_parameter(name, params) == pytest.approx(wanted, abs=0.01)
 
 
 def test_adafactor_never_takes_a_mean_over_layers():
     params = {"kernel": jax.ShapeDtypeStruct((200, 160, 256), jnp.float32)}
     # 160 is shorter than 200: whole. 256 and 300 are longer: factored.
-    assert _bytes_for_each_parameter("adafactor", params, depth=200) == pytest.approx(4, abs=0.01)
+    assert _bytes_for_each_parameter("adafactor", params) == pytest.approx(4, abs=0.01)
     params = {"kernel": jax.ShapeDtypeStruct((200, 300, 256), jnp.float32)}
-    assert _bytes_for_each_parameter("adafactor", params, depth=200) < 0.05
+    assert _bytes_for_each_parameter("adafactor", params) < 0.05

@@ -7,7 +7,7 @@ import pytest
 
 from dfjax.checkpoint.store import CheckpointError, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
-from dfjax.train import run
+from dfjax.training import run
 from tests import small
 
 
