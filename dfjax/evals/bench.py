@@ -2,14 +2,12 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from jax.sharding import Mesh
 
 from dfjax import config as config_lib
+from dfjax.core import fingerprint
 from dfjax.evals import real, reference
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.real import Real
@@ -17,11 +15,6 @@ from dfjax.evals.reference import Features
 from dfjax.inputs.network import Network
 from dfjax.pretrained import features
 from dfjax.sample import restore
-
-
-def digest(*told: Any) -> str:
-    """A short hash of what figures depend on."""
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +57,7 @@ class Bench:
     @functools.cached_property
     def settings(self) -> str:
         """A hash of all that every figure depends on besides the step; what is drawn is kept under it, too."""
-        return digest(
+        return fingerprint.short(
             self.split,
             self.real.digest,
             dataclasses.asdict(self.config.sample) | {"prompts": (), "guide": self._guide},

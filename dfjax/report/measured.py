@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
-from dfjax.report import lines
+from dfjax.core import jsonl
 
 # The split under which figures of real held-out pictures are written: what a perfect model would reach.
 REAL = "real"
@@ -46,7 +46,7 @@ def read(path: Path) -> Measured:
     """
     steps: dict[str, dict[str, set[int]]] = {}
     told: dict[tuple[str, str, str], dict[str, dict[int, Point]]] = {}
-    for line in lines.read(path):
+    for line in jsonl.read(path):
         name, point = line.get("name"), _point(line)
         if not isinstance(name, str) or point is None:
             continue
@@ -90,12 +90,12 @@ def _of_what_came_of_it(points: Sequence[Point]) -> Iterator[Point]:
 
 
 def _point(line: dict[str, Any]) -> Point | None:
-    value = lines.number(line.get("value"))
-    step = lines.step(line.get("step"))
+    value = jsonl.number(line.get("value"))
+    step = jsonl.step(line.get("step"))
     if line.get("split") == REAL and step is None:
         step = 0
     if value is None or step is None:
         return None
-    stderr, count = lines.number(line.get("stderr")), lines.step(line.get("num_images"))
-    attempt = lines.step(line.get("attempt")) or 0
+    stderr, count = jsonl.number(line.get("stderr")), jsonl.step(line.get("num_images"))
+    attempt = jsonl.step(line.get("attempt")) or 0
     return Point(step, value, stderr if stderr is not None and 0 <= stderr < float("inf") else None, count, attempt)

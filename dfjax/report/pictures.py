@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dfjax.report import lines, sheets
+from dfjax.core import jsonl
+from dfjax.report import sheets
 from dfjax.report.run import Run
 
 # Of so many checkpoints pictures are shown, evenly spread, or of fewer where they would take more bytes than this.
@@ -140,7 +141,7 @@ def _neighbours(said: Any) -> Neighbours:
     said = said if isinstance(said, dict) else {}
     distance = said.get("distance")
     distance = distance[0] if isinstance(distance, list) and distance else distance
-    known = lines.number(distance)
+    known = jsonl.number(distance)
     return Neighbours(
         prompt=_text(said.get("prompt", "")),
         distance=known if known is not None and math.isfinite(known) else None,
@@ -176,5 +177,5 @@ def _text(value: Any) -> str:
 
 
 def _size(value: Any) -> int | None:
-    found = lines.step(value)
+    found = jsonl.step(value)
     return found if found and found <= 2**16 else None

@@ -11,7 +11,8 @@ from typing import Any
 
 from dfjax.checkpoint.store import CheckpointError
 from dfjax.checkpoint.workdir import Found, Workdir
-from dfjax.report import best, curves, differences, lines, measured
+from dfjax.core import jsonl
+from dfjax.report import best, curves, differences, measured
 from dfjax.report.measured import Point
 
 
@@ -107,7 +108,7 @@ def _require(room: Workdir) -> None:
 
 
 def _positive(value: Any) -> int | None:
-    return lines.step(value) or None
+    return jsonl.step(value) or None
 
 
 def _parameters(path: Path) -> int | None:
@@ -126,6 +127,6 @@ def _train_seconds(room: Workdir, steps: Sequence[int]) -> float | None:
         return None
     with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
         meta = json.loads((room.checkpoints / f"step_{steps[-1]}" / "meta" / "metadata").read_bytes())
-        found = lines.number(meta.get("train_seconds"))
+        found = jsonl.number(meta.get("train_seconds"))
         return found if found is not None and 0 <= found < math.inf else None
     return None

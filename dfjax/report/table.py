@@ -2,10 +2,10 @@
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Sequence
 from typing import Any
 
+from dfjax.core import jsonl
 from dfjax.core.errors import WRONG_USE, DfjaxError
 from dfjax.report import best as best_lib
 from dfjax.report.best import Best
@@ -186,5 +186,4 @@ def _run_json(table: Table, place: int, run: Run) -> dict[str, Any]:
 
 
 def _point_json(point: Point) -> dict[str, Any]:
-    value = point.value if math.isfinite(point.value) else str(point.value)
-    return {"value": value, "stderr": point.stderr, "num_images": point.num_images}
+    return {"value": jsonl.plain(point.value), "stderr": point.stderr, "num_images": point.num_images}

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from dfjax import config as config_lib
+from dfjax.core import jsonl
 from dfjax.core.errors import DfjaxError
-from dfjax.training import report
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Health:
         saved = saved or {}
         self._train, self._path, self._leaves = train, path, leaves
         self._losses = collections.deque(saved.get("losses", ()), train.spike_window if train.spike_factor else 0)
-        self._lines = report.Lines(path)
+        self._lines = jsonl.Lines(path)
         self._unseen: list[tuple[int, dict[str, jax.Array]]] = []
         self.skipped = int(saved.get("skipped", 0))
         self.skipped_in_a_row = int(saved.get("skipped_in_a_row", 0))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import jax
 
+from dfjax.core import jsonl
 from dfjax.data.errors import DataError
 from dfjax.runtime import hosts
-from dfjax.training import report
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ class Ledger:
         self._path = path
         lines = []
         if jax.process_index() == 0 and path.exists():
-            report.forget_after(path, start)
-            lines = [line for line in report.read(path) if {"id", "reason"} <= line.keys()]
+            jsonl.forget_after(path, start)
+            lines = [line for line in jsonl.read(path) if {"id", "reason"} <= line.keys()]
         lines = json.loads(hosts.from_first(json.dumps(lines).encode()))
         self._known: dict[str, tuple[int, str]] = {
             str(line["id"]): (line["step"], str(line["reason"])) for line in lines
@@ -95,12 +95,10 @@ class Ledger:
     def _write(self) -> None:
         if jax.process_index() != 0:
             return
-        lines = [json.dumps({"step": step, "id": record, "reason": why}) for record, (step, why) in self._known.items()]
-        # By rename, so that a kill leaves the old file or the new one.
-        part = self._path.with_name(self._path.name + ".part")
         try:
-            part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            part.replace(self._path)
+            jsonl.write(
+                self._path, ({"step": step, "id": name, "reason": why} for name, (step, why) in self._known.items())
+            )
         except OSError as error:
             # Nothing is lost: the next time all of it is written.
             _log.warning("%s cannot be written: %s", self._path, error)

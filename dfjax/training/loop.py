@@ -15,6 +15,7 @@ from dfjax.checkpoint import retry
 from dfjax.checkpoint.snapshots import Snapshots
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Found, Workdir
+from dfjax.core import jsonl
 from dfjax.core.errors import Preempted
 from dfjax.data import pipeline, synthetic
 from dfjax.parallel import mesh as mesh_lib
@@ -180,8 +181,8 @@ def _log_scalars(ready: run.Run, writer, progress: report.Progress, pace: Pace, 
 def _writer(ready: run.Run) -> report.Writer:
     """Writers of scalars, once what was written past the run's first step is forgotten."""
     if jax.process_index() == 0:
-        report.forget_after(ready.workdir.metrics, ready.start)
-        report.forget_after(ready.workdir.skipped_steps, ready.start)
+        jsonl.forget_after(ready.workdir.metrics, ready.start)
+        jsonl.forget_after(ready.workdir.skipped_steps, ready.start)
     rollback.write(ready)
     return report.writer(ready.workdir, ready.start, with_tensorboard=ready.config.train.tensorboard)
 

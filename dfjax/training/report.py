@@ -1,56 +1,21 @@
 """What a run says of itself: scalars and pictures to TensorBoard, log lines and ``metrics.jsonl``, and its progress."""
 
 import contextlib
-import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from dfjax.checkpoint.store import CheckpointError
 from dfjax.checkpoint.workdir import Workdir
-from dfjax.core import storage
+from dfjax.core import jsonl, storage
 from dfjax.training.speed import Speed
 
 _log = logging.getLogger(__name__)
-
-
-class Lines:
-    """Lines of JSON that are added to a file. What the storage does not take is kept, and comes before the next."""
-
-    def __init__(self, path: Path):
-        """The file is made with its first line."""
-        self._path, self._left, self._is_told = path, b"", False
-
-    def add(self, line: dict[str, Any]) -> None:
-        self._left += json.dumps(line).encode() + b"\n"
-        self.flush()
-
-    def flush(self) -> None:
-        """Try again to write what is left."""
-        if not self._left:
-            return
-        try:
-            with self._path.open("ab", buffering=0) as file:
-                while self._left:
-                    # On a disk that fills up, less than all: the rest goes on where this ended.
-                    self._left = self._left[file.write(self._left) :]
-        except OSError as error:
-            if not (fault := storage.fault(error)):
-                raise
-            if not self._is_told:
-                _log.warning("%s waits to be written: %s", self._path, fault)
-            self._is_told = True
-
-    def close(self) -> None:
-        self.flush()
-        if self._left:
-            _log.warning("the last %d bytes of %s could not be written", len(self._left), self._path)
 
 
 class Writer(Protocol):
@@ -80,14 +45,13 @@ class JsonLines:
 
     def __init__(self, path: Path, start: int):
         """``start``: the step from which the run goes on. What the file has of it is not written again."""
-        self._lines = Lines(path)
-        self._start, self._there = start, [set(line) for line in read(path) if line["step"] == start]
+        self._lines = jsonl.Lines(path)
+        self._start, self._there = start, [set(line) for line in jsonl.read(path) if line.get("step") == start]
 
     def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
         if step == self._start and any(scalars.keys() <= names for names in self._there):
             return
-        # NaN and infinity are no JSON numbers.
-        values = {k: float(v) if math.isfinite(float(v)) else str(float(v)) for k, v in scalars.items()}
+        values = {name: jsonl.plain(float(value)) for name, value in scalars.items()}
         self._lines.add({"step": int(step), "time": round(time.time(), 3), **values})
 
     def write_images(self, step: int, images: Mapping[str, Any]) -> None: ...
@@ -133,31 +97,6 @@ class Summaries:
 
     def close(self) -> None:
         self._call("close")
-
-
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a file of steps, but for what is none, such as one that a kill cut; none where there is no file.
-
-    Raises:
-      CheckpointError: something else has the file's name.
-    """
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise CheckpointError(f"{path} is no file: move it away, and run the same command again")
-    for line in path.read_bytes().splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-            found = json.loads(line)
-            if type(found["step"]) is int:
-                yield found
-
-
-def forget_after(path: Path, step: int) -> None:
-    """Drop the lines of a file of steps past ``step``, which a resumed run will write again."""
-    if path.exists():
-        kept = [json.dumps(line) + "\n" for line in read(path) if line["step"] <= step]
-        # By rename, so that a kill leaves the old file or the new one.
-        storage.replace(path, "".join(kept).encode())
 
 
 def tensorboard(folder: Path, *, wanted: bool = True, asynchronous: bool = True) -> Writer:

@@ -7,13 +7,12 @@ the rollback went to, meets the same spike and goes back the same way.
 """
 
 import dataclasses
-import json
 import logging
 
 import jax
 import numpy as np
 
-from dfjax.core import storage
+from dfjax.core import jsonl, storage
 from dfjax.training import run
 from dfjax.training.health import HealthError, Spike
 from dfjax.training.saving import Savers
@@ -68,7 +67,7 @@ def write(ready: run.Run) -> None:
     path, rollbacks = ready.workdir.rollbacks, ready.health.rollbacks
     if jax.process_index() == 0 and (rollbacks or path.exists()):
         try:
-            storage.replace(path, "".join(json.dumps(rollback) + "\n" for rollback in rollbacks).encode())
+            jsonl.write(path, rollbacks)
         except OSError as error:
             # Nothing is lost: the checkpoint has them, and the next start or rollback writes them all.
             _log.warning("%s cannot be written: %s", path, storage.fault(error) or error)

@@ -46,7 +46,7 @@ def test_a_process_at_work_is_running_and_its_step_is_the_last_that_it_wrote(tmp
 def test_a_process_that_was_killed_left_a_run_that_is_cut(saved, tmp_path):
     made_up.trained(tmp_path, {5: 1.0}, saved=saved)
     program = (
-        "import pathlib, sys; from dfjax.parallel import heartbeats\n"
+        "import pathlib, sys; from dfjax.runtime import heartbeats\n"
         "folder = pathlib.Path(sys.argv[1]); folder.mkdir(); heartbeats.Heart(folder, 0).beat()"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "heartbeats")], check=True)

@@ -4,12 +4,10 @@ import errno
 import json
 import logging
 import math
-import resource
 
 import jax.numpy as jnp
 import pytest
 
-from dfjax.checkpoint.store import CheckpointError
 from dfjax.training import report
 
 
@@ -27,29 +25,6 @@ def test_every_scalar_is_a_line_of_json(tmp_path):
     writer.close()
     report.JsonLines(path, 0).write_scalars(20, {"loss": 1})
     assert [line["step"] for line in _lines(path)] == [10, 20]
-
-
-def test_a_resumed_run_forgets_what_it_will_write_again(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    report.forget_after(path, 5)
-    assert not path.exists()
-    path.write_text('{"step": 5}\n{"step": 10}\n{"step": 15}\n[]\n{"step": 1')
-    report.forget_after(path, 10)
-    assert _lines(path) == [{"step": 5}, {"step": 10}]
-    assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
-
-
-@pytest.mark.parametrize("line", ["\xff", '{"step": 1e999}', '{"step": "5"}', '{"step": null}', "7", "[" * 100_000])
-def test_what_is_no_line_of_ours_is_dropped(line, tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b'{"step": 5}\n' + line.encode("latin-1") + b'\n{"step": 6}\n')
-    report.forget_after(path, 10)
-    assert _lines(path) == [{"step": 5}, {"step": 6}]
-
-
-def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="is no file: move it away"):
-        report.forget_after(tmp_path, 10)
 
 
 def test_what_is_there_of_the_first_step_is_not_written_again(tmp_path):
@@ -99,24 +74,6 @@ def test_the_line_tells_speed_and_memory_where_they_are_known(caplog):
 )
 def test_time_is_told_in_words(seconds, words):
     assert report.time_words(seconds) == words
-
-
-def test_what_the_storage_does_not_take_is_written_later_and_no_line_is_cut(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    lines = report.JsonLines(path, 0)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    lines.write_scalars(1, {"loss": 1.0})
-    # Room for the first line and part of the second.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
-    try:
-        lines.write_scalars(2, {"loss": 2.0})
-        lines.write_scalars(3, {"loss": 3.0})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert path.read_text().count("\n") == 1
-    lines.write_scalars(4, {"loss": 4.0})
-    lines.close()
-    assert [json.loads(line)["loss"] for line in path.read_text().splitlines()] == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_summaries_go_on_in_another_file_after_the_storage_failed():

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dfjax.evals.bench import Bench, Model, digest
+from dfjax.core import fingerprint
+from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.evaluators import heldout
 from dfjax.evals.figures import Figure, Measure
@@ -51,4 +52,4 @@ def make(bench: Bench, model: Model) -> Measure:
         distance = neighbours.squared_distances(*(x.astype(np.float64) for x in (extractor(pictures), compared)))
         yield from heldout.figures("lpips", distance, right, [real.captions[place] for place in used])
 
-    return Measure(measure, digest(extractor.fingerprint, real.digest))
+    return Measure(measure, fingerprint.short(extractor.fingerprint, real.digest))

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from dfjax.core import fingerprint
 from dfjax.data import pipeline
-from dfjax.evals.bench import Bench, Model, digest
+from dfjax.evals.bench import Bench, Model
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.subject import Drawn
 from dfjax.parallel import mesh as mesh_lib
@@ -38,4 +39,4 @@ def make(bench: Bench, model: Model) -> Measure:
         for name, loss in losses(subject.params, arrays).items():
             yield Figure(name.replace("/", "_"), loss.mean, loss.stderr, count)
 
-    return Measure(measure, digest(bench.require_heldout().digest, count))
+    return Measure(measure, fingerprint.short(bench.require_heldout().digest, count))
