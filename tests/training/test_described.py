@@ -14,8 +14,8 @@ from dfjax.models import parameters
 from dfjax.models.denoiser import Denoiser, NetworkInputs
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import loop, optim
-from dfjax.train import state as state_lib
+from dfjax.training import loop, optim
+from dfjax.training import state as state_lib
 from tests import small
 from tests.multidevice.layouts import FEATURES
 
