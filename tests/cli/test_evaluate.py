@@ -32,6 +32,7 @@ def copy(trained, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.long
 def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     done = _evaluate(copy, "--num_images=12", "--json")
@@ -58,6 +59,7 @@ def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tm
         assert line["stderr"] == pytest.approx(wanted[key]["stderr"], rel=1e-3, abs=1e-5), key
 
 
+@pytest.mark.gate(3)
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -132,6 +134,7 @@ def test_inside_training_the_same_is_measured_and_not_again_afterwards(tmp_path,
     assert any((tmp_path / "run" / "eval").glob("events.out.tfevents*"))
 
 
+@pytest.mark.long
 def test_beside_a_training_each_checkpoint_is_evaluated_once_however_often_it_is_killed(tmp_path, damaged):
     room = Workdir(tmp_path / "run")
     flags = ("evaluate", f"--workdir={room.path}", "--watch", "--poll_seconds=0.2", *QUICK)
