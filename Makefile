@@ -29,7 +29,7 @@ export DFJAX_REQUIRE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all check bench docs clean
+.PHONY: help install demo test test-all check lint bench docs clean
 
 help:
 	@echo 'make TARGET, where TARGET is'
@@ -51,7 +51,11 @@ test: check  ## the gate: install what tests need, check, run all but the long t
 test-all: check  ## the same with the long tests, which take an hour or more
 	@$(PYTEST) -m '' $(ARGS)
 
-check: $(TEST_ENV) $(XPK_ENV)  ## lint, format and types, without changing a file
+# Two environments at a time: installing waits for the network, then for the disk.
+check:  ## lint, format and types, without changing a file
+	@$(MAKE) --no-print-directory --jobs=2 lint $(XPK_ENV)
+
+lint: $(TEST_ENV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy dfjax

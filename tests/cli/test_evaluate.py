@@ -139,9 +139,9 @@ def test_beside_a_training_each_checkpoint_is_evaluated_once_however_often_it_is
     room = Workdir(tmp_path / "run")
     flags = ("evaluate", f"--workdir={room.path}", "--watch", "--poll_seconds=0.2", *QUICK)
     changes = ("train.num_steps=12", "train.checkpoint_every_steps=4", "train.keep_last=10", "train.spike_window=99")
-    # The first one comes before the run has begun, and is not to be in its way.
+    # The first one comes before the run has begun, as it says, and is not to be in its way.
     watching = command.start(*flags)
-    time.sleep(4)
+    assert watching.stderr.readline()
     training = command.start(
         *command.train(room.path, damaged, *(o for o in OVERRIDES if "num_steps" not in o), *changes)
     )

@@ -18,6 +18,8 @@ from dfjax.core import trees
 from tests import command
 from tests.data import tiny
 
+pytestmark = pytest.mark.long
+
 PROGRAM = pathlib.Path(__file__).with_name("losses_program.py")
 STEPS, BATCH = 20, 16
 OVERRIDES = (
@@ -94,7 +96,6 @@ def test_all_save_the_same_step_soon_and_say_so(told_to_end):
         assert "Traceback" not in words
 
 
-@pytest.mark.long
 def test_a_run_that_goes_on_equals_an_undisturbed_one_bit_for_bit(undisturbed, told_to_end, data, tmp_path):
     room = _copy(told_to_end, tmp_path)
     Part(4, room, data)
@@ -105,7 +106,6 @@ def test_a_run_that_goes_on_equals_an_undisturbed_one_bit_for_bit(undisturbed, t
     assert _losses(room) == _losses(undisturbed[0])
 
 
-@pytest.mark.long
 def test_records_and_losses_stay_through_four_two_four_and_one_processes(undisturbed, told_to_end, data, tmp_path):
     room = _copy(told_to_end, tmp_path)
     parts = [told_to_end[1]]
