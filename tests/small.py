@@ -25,11 +25,7 @@ CAPTIONS = ("a red apple", "a green apple", "a banana", "a picture of a watermel
 
 def config(values: dict[str, Any] | None = None) -> config_lib.Config:
     """The small config, with ``values`` by full key."""
-    nested: dict[str, dict[str, Any]] = {}
-    for key, value in (VALUES | (values or {})).items():
-        section, name = key.split(".")
-        nested.setdefault(section, {})[name] = value
-    return config_lib.resolve(nested)
+    return config_lib.Config().with_(VALUES | (values or {}))
 
 
 def network(values: dict[str, Any] | None = None, mesh: Mesh | None = None) -> Network:

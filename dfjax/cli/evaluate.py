@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dfjax.evals.suite import Suite
     from dfjax.sample import restore
 
+app.define_recipe()
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of a trained run", required=True)
 _STEP = flags.DEFINE_string("step", "all", "training step of a checkpoint, or `latest`, or `all`")
 _WATCH = flags.DEFINE_bool("watch", False, "wait for further checkpoints until the run's last one is evaluated")
@@ -165,10 +166,9 @@ class _Evaluation:
 
 def _config(config: config_lib.Config) -> config_lib.Config:
     """The run's own config with what the flags change. Raises ConfigError for what cannot work."""
-    values = config.to_dict()
-    for section, holders in (("eval", _EVAL), ("sample", _SAMPLE)):
-        values[section] = values[section] | app.read_section(section, holders)
-    return config_lib.resolve(values)
+    wishes = app.read_section("eval", _EVAL), app.read_section("sample", _SAMPLE)
+    named = zip(("eval", "sample"), wishes, strict=True)
+    return config.with_({f"{section}.{name}": value for section, wish in named for name, value in wish.items()})
 
 
 def _print(lines: list[dict]) -> None:

@@ -20,6 +20,7 @@ from absl import flags
 from dfjax import config as config_lib
 from dfjax.cli import app
 
+app.define_recipe()
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of a trained run", required=True)
 _PROMPT = flags.DEFINE_multi_string("prompt", None, "what to draw; may be given several times", required=True)
 _GUIDANCE = flags.DEFINE_multi_float(

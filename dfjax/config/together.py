@@ -56,14 +56,10 @@ def check(config: Config) -> None:
 def _check_inputs(config: Config) -> None:
     """Refuse a network whose inputs no data set gives."""
     data, features = config.data, config.text.features
-    if (config.model.name == "mmdit") != bool(features):
+    if config.model.name == "mmdit" and not features and config.text.conditioner == "auto":
         raise ConfigError(
-            f"config key 'text.features': the network {config.model.name!r} takes "
-            + (
-                "a frozen encoder's features; try --config.text.features=4096"
-                if not features
-                else "token ids; try --config.text.features=0"
-            )
+            "config key 'text.features': the network 'mmdit' takes a frozen encoder's features; try "
+            "--config.text.features=4096"
         )
     if data.latent_channels and data.resolution % (data.latent_reduction * config.model.patch):
         unit = data.latent_reduction * config.model.patch

@@ -127,7 +127,7 @@ def find(config: config_lib.Config, topology: Topology, plan: report.Plan, most:
             untried.append(flags(changes))
             continue
         _log.info("trying %s", flags(changes))
-        found = report.make(apply(config, changes), topology)
+        found = report.make(config.with_(changes), topology)
         measured.append((candidate, found))
         change = Change(flags(changes), found.memory.peak, found.roofline.bound)
         tried.append(change)
@@ -166,15 +166,6 @@ def candidates(config: config_lib.Config, topology: Topology, own: Candidate) ->
             break
         # At as many micro-batches as can be: a row over two devices takes what two rows, one after the other, do.
         yield Candidate(split, kernel, remats[-1], _parts(config, split)[-1])
-
-
-def apply(config: config_lib.Config, changes: Changes) -> config_lib.Config:
-    """The config with other values."""
-    values = config.to_dict()
-    for key, value in changes.items():
-        section, name = key.split(".")
-        values[section][name] = value
-    return config_lib.resolve(values)
 
 
 def flags(changes: Changes) -> str:
@@ -219,7 +210,7 @@ def _widest(
         free = {"data": 1, "fsdp": -1} if fsdp == rest else {"data": -1, "fsdp": fsdp}
         changes = _differing(config, {f"mesh.{axis}": size for axis, size in (fixed | free).items()})
         try:
-            parts = build.planned(apply(config, changes), topology.devices())
+            parts = build.planned(config.with_(changes), topology.devices())
         except config_lib.ConfigError:
             continue
         return Split(changes, dict(parts.mesh.shape), sum(memory.state_bytes(parts.state).values()))

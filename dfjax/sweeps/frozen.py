@@ -171,11 +171,8 @@ def read(folder: Path) -> Sweep:
 
 
 def _header(row: dict[str, Any]) -> Header:
-    values = config_lib.Config().to_dict()
-    for key, value in row["base"].items():
-        section, name = key.split(".")
-        values[section][name] = value
-    return Header(str(row["config"]), tuple(map(str, row["overrides"])), config_lib.resolve(values), row["is_search"])
+    base = config_lib.Config().with_(row["base"])
+    return Header(str(row["config"]), tuple(map(str, row["overrides"])), base, row["is_search"])
 
 
 def _line(number: int, row: dict[str, Any], base: config_lib.Config) -> Line:
