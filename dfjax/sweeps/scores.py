@@ -38,6 +38,11 @@ def best(room: Workdir, name: str, way: str) -> Point | None:
     return found.point if found else None
 
 
+def declared(room: Workdir) -> dict[str, str]:
+    """Which way figures of evaluation are better, by name, as far as their evaluators say so."""
+    return measured.read(room.path / "eval" / "metrics.jsonl").better
+
+
 def names(room: Workdir) -> list[str]:
     """The metrics that a run has, of training and of evaluation."""
     said = [name for line in jsonl.read(room.metrics) for name in line if name not in ("step", "time")]

@@ -51,7 +51,9 @@ def make(sweep: Sweep, sort: str = METRIC) -> Table:
       JobError: no run has such a metric, though some have others; or neither way of it is better.
     """
     metric = METRIC if sort == BY_LINE else sort
-    way = best_lib.direction(metric)
+    # What training itself writes needs no look at all files of evaluation.
+    rooms = [] if metric == METRIC else [sweep.room(line) for line in sweep.lines]
+    way = best_lib.direction(metric, {name: way for room in rooms for name, way in scores.declared(room).items()})
     rows = []
     for line in sweep.lines:
         room = sweep.room(line)

@@ -57,10 +57,11 @@ def test_it_is_json_for_programs(sweep):
     assert said["runs"][3]["best"] is None
 
 
-def test_figures_of_evaluation_sort_too_by_their_own_direction(sweep):
+@pytest.mark.parametrize(("name", "said"), [("caption_top1", {}), ("brightness", {"better": "higher"})])
+def test_figures_of_evaluation_sort_too_by_their_own_direction(name, said, sweep):
     for line, value in zip(sweep.lines, (0.25, 0.75, 0.5), strict=False):
-        runs.figures(sweep.room(line).path, [runs.figure(5, "caption_top1", value)])
-    found = table.make(sweep, "caption_top1")
+        runs.figures(sweep.room(line).path, [runs.figure(5, name, value, **said)])
+    found = table.make(sweep, name)
     assert (found.way, [row.line.number for row in found.rows]) == ("higher", [2, 3, 1, 4])
 
 
