@@ -18,6 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from absl import app, flags
+from absl import logging as absl_logging
 from PIL import Image
 
 from dfjax.checkpoint.store import Checkpoints
@@ -98,6 +99,7 @@ def levels(what: str, old: Path, new: Path) -> bool:
 def main(rest: list[str]) -> None:
     """Train, draw and compare; ends with status 1 where anything differs."""
     del rest
+    absl_logging.set_verbosity(absl_logging.ERROR)
     old = Path(_OLD.value).resolve()
     same = []
     with tempfile.TemporaryDirectory(prefix="dfjax-bits-") as temporary:

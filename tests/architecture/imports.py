@@ -45,7 +45,7 @@ ONLY = {
 WITHOUT = {
     "diffusion": {"config", "io", "json", "logging", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile"},
     "inputs": {"tensorflow", "tensorflow_datasets", "grain", "optax", "orbax"},
-    "models": {"tensorflow", "tensorflow_datasets", "grain", "optax", "orbax"},
+    "models": {"config", "tensorflow", "tensorflow_datasets", "grain", "optax", "orbax"},
     "sample": {"tensorflow", "tensorflow_datasets", "grain", "clu", "optax"},
     # It reads what stands on the disk.
     "report": {"sample", "training", "evals", "data", "inputs", "models", "tensorflow"},

@@ -31,6 +31,7 @@ def test_modules_do_not_import_each_other_in_a_circle():
         ("diffusion/loss.py", "import flax.nnx", "diffusion does without flax"),
         ("diffusion/loss.py", "from dfjax import config", "diffusion does without config"),
         ("diffusion/loss.py", "import pathlib", "diffusion does without pathlib"),
+        ("models/layers.py", "from dfjax import config", "models does without config"),
         ("core/rng.py", "import optax", "core does without optax"),
         ("core/rng.py", "from dfjax import config", "config is not below core"),
         ("report/run.py", "from dfjax.sample import generate", "report does without sample"),

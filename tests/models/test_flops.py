@@ -6,7 +6,7 @@ import pytest
 
 from dfjax.models import flops
 from tests import small
-from tests.models.networks import FEATURES, NETWORKS
+from tests.multidevice.layouts import FEATURES, MMDIT
 
 
 def _formula(values, examples=1):
@@ -35,7 +35,7 @@ def test_two_streams_have_each_its_own_tokens():
     layer = (4 * width**2 + 3 * width * hidden) * (text + image) + 2 * 6 * width**2
     outside = 6 * (4 * width**2 + image * 16 * width) + 4 * (256 * width + image * 16 * width + text * 24 * width)
     attention = 12 * width * depth * (text + image) ** 2
-    assert _formula(NETWORKS["mmdit"]) == 6 * depth * layer + outside + attention
+    assert _formula(MMDIT) == 6 * depth * layer + outside + attention
 
 
 def test_where_something_is_not_said_there_is_no_number():

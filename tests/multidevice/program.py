@@ -43,7 +43,7 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     mesh_lib.check_divides(mesh, network.work, config.train.batch_size, layout.accumulation)
     torus.stages = lambda mesh, axis: torus.groups(layout.torus) if layout.torus else ()
     batch = _batch(config, mesh)
-    null = null_features(config) if layout.mmdit else small.tokenizer().null()
+    null = null_features(config) if config.text.features else small.tokenizer().null()
     # Plain descent, which also keeps the gradients it was given.
     keep = optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params), lambda gradients, kept, params=None: (gradients, gradients)
@@ -58,7 +58,7 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     draws = draw(state.step, state.attempt, jnp.arange(config.train.batch_size, dtype=jnp.int32))
     after, metrics = step.make(network, config, optimizer, null, mesh, shardings)(state, batch)
     results = {"batch": batch, "draws": draws._asdict(), "metrics": metrics}
-    results |= {"levels": _levels(mesh)} if not layout.mmdit else {}
+    results |= {"levels": _levels(mesh)} if not layout.network else {}
     results |= {"gradients": after.optimizer[0], "params": after.params, "ema": after.ema, "averages": after.averages}
     np.savez(out / f"{name}.npz", **{key: np.asarray(value) for key, value in trees.named_leaves(results).items()})
 
