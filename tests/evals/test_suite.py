@@ -59,7 +59,7 @@ def make(tiny_dir, tmp_path, monkeypatch):
     def suite(split="", **changes):
         values = {"data.dir": tiny_dir, "eval.num_images": 12, "eval.batch_size": 5, "eval.evaluators": NAMES}
         config = small.config(values | changes)
-        model = Model(small.denoiser(values | changes), small.tokenizer())
+        model = Model(small.network(values | changes))
         return Suite(Bench(config, mesh, tmp_path / "eval", split), model, _Scalars())
 
     return suite
@@ -67,7 +67,7 @@ def make(tiny_dir, tmp_path, monkeypatch):
 
 @pytest.fixture
 def params():
-    return small.params(small.denoiser())
+    return small.params(small.network())
 
 
 def _values(lines):

@@ -48,7 +48,7 @@ def _alexnet():
 
 
 def test_an_unknown_name_gets_the_nearest_one(mesh):
-    with pytest.raises(DfjaxError, match="no network of features 'inception', .*did you mean 'inception_v3'"):
+    with pytest.raises(DfjaxError, match=r"no network of features 'inception', .*did you mean 'inception_v3'"):
         features.make("inception", mesh)
     with pytest.raises(DfjaxError, match="but efficientnet_lite0, inception_v3, dinov2"):
         features.make("qqq", mesh)
