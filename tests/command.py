@@ -7,13 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
+
+from tests import compiled as compiled_lib
 
 RECIPE = pathlib.Path(__file__).with_name("recipe.py")
 
 DFJAX = ("-m", "dfjax.cli.main")
-# Programs that commands of this test run have compiled: the next that needs one loads it.
-_COMPILED = tempfile.TemporaryDirectory(prefix="dfjax-compiled-")
 _started: list[subprocess.Popen] = []
 
 
@@ -95,8 +94,8 @@ def has_trained(workdir: pathlib.Path) -> bool:
 
 
 def compiled() -> str:
-    """The flag by which what a command compiles serves all commands of this test run."""
-    return f"--compilation_cache={_COMPILED.name}"
+    """The flag by which what a command compiles serves all of this test run."""
+    return f"--compilation_cache={compiled_lib.folder()}"
 
 
 def dfjax(*arguments: str, compiled_as_ever: bool = False) -> subprocess.CompletedProcess:

@@ -3,6 +3,9 @@
 A test belongs to the group whose marker it carries, or whose name a folder on its path has: ``tests/parity/test_x.py``
 is of the group ``parity`` without a marker. With ``DFJAX_REQUIRE=all`` in the environment a skip is a failure, so that
 what passes has really run; an expected failure (``xfail``) is not a skip.
+
+Of a test with many parameters ``@pytest.mark.gate(3)`` keeps the first three in the gate, and ``gate(size=(1, 2))``
+those of these sizes: the others are ``long``.
 """
 
 import collections
@@ -41,6 +44,12 @@ def reason_of(report: Any) -> str:
     return reason.removeprefix("Skipped: ")
 
 
+def asked_for(request: pytest.FixtureRequest, name: str) -> list[Any]:
+    """The values of a parameter that tests of a fixture's file will run with."""
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    return list(dict.fromkeys(item.callspec.params[name] for item in items if name in item.callspec.params))
+
+
 class Groups:
     """Counts what ran and what was skipped, by group."""
 
@@ -55,6 +64,17 @@ class Groups:
             group = group_of(item.nodeid.split("::")[0], (mark.name for mark in item.iter_markers()))
             if group != OTHERS and item.get_closest_marker(group) is None:
                 item.add_marker(group)
+        self._thin(items)
+
+    def _thin(self, items: list[pytest.Item]) -> None:
+        seen: collections.Counter[str] = collections.Counter()
+        for item in items:
+            if mark := item.get_closest_marker("gate"):
+                name, params = item.nodeid.partition("[")[0], getattr(item, "callspec", None)
+                seen[name] += 1
+                is_one = all(params.params[key] in kept for key, kept in mark.kwargs.items())
+                if seen[name] > (mark.args[0] if mark.args else seen[name]) or not is_one:
+                    item.add_marker("long")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:

@@ -21,6 +21,7 @@ def _scaling(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
+@pytest.mark.long
 def test_layers_and_devices_are_run_and_compiled():
     done = _scaling("--parts=depth,devices", "--depths=2,4", "--devices=1,2", "--topology=", "--batch=2", "--json")
     assert done.returncode == 0, done.stderr[-3000:]

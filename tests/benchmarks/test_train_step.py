@@ -20,6 +20,7 @@ def _run(folder, *words, sizes=TOY):
     return done, json.loads(out.read_text()) if out.exists() else None
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_our_step_alone_and_who_is_not_there_is_named(tmp_path):
     # This environment has no FlaxDiff.
@@ -56,6 +57,7 @@ def test_a_recipe_is_timed_instead_of_the_sizes(tmp_path):
     assert ours["peak_share"] is None
 
 
+@pytest.mark.long
 @pytest.mark.parity
 def test_as_much_work_as_the_network_of_diffusers(tmp_path):
     pytest.importorskip("diffusers", reason="parity tests need diffusers: pip install 'dfjax[parity]'")

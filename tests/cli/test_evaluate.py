@@ -32,6 +32,7 @@ def copy(trained, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.long
 def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     done = _evaluate(copy, "--num_images=12", "--json")
@@ -58,6 +59,7 @@ def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tm
         assert line["stderr"] == pytest.approx(wanted[key]["stderr"], rel=1e-3, abs=1e-5), key
 
 
+@pytest.mark.gate(3)
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -132,13 +134,14 @@ def test_inside_training_the_same_is_measured_and_not_again_afterwards(tmp_path,
     assert any((tmp_path / "run" / "eval").glob("events.out.tfevents*"))
 
 
+@pytest.mark.long
 def test_beside_a_training_each_checkpoint_is_evaluated_once_however_often_it_is_killed(tmp_path, damaged):
     room = Workdir(tmp_path / "run")
     flags = ("evaluate", f"--workdir={room.path}", "--watch", "--poll_seconds=0.2", *QUICK)
     changes = ("train.num_steps=12", "train.checkpoint_every_steps=4", "train.keep_last=10", "train.spike_window=99")
-    # The first one comes before the run has begun, and is not to be in its way.
+    # The first one comes before the run has begun, as it says, and is not to be in its way.
     watching = command.start(*flags)
-    time.sleep(4)
+    assert watching.stderr.readline()
     training = command.start(
         *command.train(room.path, damaged, *(o for o in OVERRIDES if "num_steps" not in o), *changes)
     )

@@ -54,6 +54,7 @@ def test_help_of_an_engine_lists_its_own_flags_and_the_shared_ones():
     assert "--priority" not in done.stdout
 
 
+@pytest.mark.gate(5)
 @pytest.mark.parametrize(
     ("words", "say"),
     [

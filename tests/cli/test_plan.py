@@ -54,6 +54,7 @@ def test_shardings_as_json():
     assert found["shardings"]["patch_in/kernel"] == {"shape": [192, 32], "split_over": [None, "fsdp"]}
 
 
+@pytest.mark.gate(2)
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -71,6 +71,7 @@ def _check_nothing_twice(room: Workdir) -> None:
     assert set(steps) >= set(range(10, 121, 10))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.resume
 def test_a_run_that_is_killed_is_all_that_a_repeat_goes_on_with(damaged, tmp_path, start):
@@ -150,6 +151,7 @@ def test_a_sweep_that_is_told_to_end_saves_and_goes_on_line_by_line_too(damaged,
     assert _status(folder)[3]["state"] == "cut"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.resume
 def test_a_search_prunes_what_is_hopeless_and_goes_on_after_a_kill(damaged, tmp_path, start):
@@ -187,6 +189,7 @@ def test_a_search_prunes_what_is_hopeless_and_goes_on_after_a_kill(damaged, tmp_
 SWEEP = "def sweep():\n    return [{'model.width': width} for width in (16, 32)]"
 
 
+@pytest.mark.gate(4)
 @pytest.mark.parametrize(
     ("body", "words", "said"),
     [
@@ -217,6 +220,7 @@ def test_what_cannot_be_swept_is_told_in_a_line_and_nothing_starts(body, words, 
     assert not list(tmp_path.glob("sweep/*=*"))
 
 
+@pytest.mark.gate(3)
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -26,6 +26,7 @@ def test_a_run_keeps_everything_in_its_folder(trained):
     assert done.stdout == ""
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("wanted", [False, True])
 def test_tensorflow_is_loaded_only_for_files_of_tensorboard(wanted, damaged, tmp_path):
     words = command.train(tmp_path / "run", damaged, *OVERRIDES, f"train.tensorboard={wanted}")
@@ -105,6 +106,7 @@ def test_sample_draws_a_row_for_each_prompt_and_warns_of_a_cut_one(trained, tmp_
     assert repr(long) in done.stderr
 
 
+@pytest.mark.gate(3)
 @pytest.mark.parametrize(
     ("flag", "words"),
     [

@@ -36,6 +36,7 @@ def test_help_lists_every_key_with_type_default_and_meaning():
     assert done.stdout.startswith("dfjax train --config=RECIPE.py --workdir=RUN")
 
 
+@pytest.mark.gate(3)
 @pytest.mark.parametrize(
     ("override", "words"),
     [

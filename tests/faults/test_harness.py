@@ -197,6 +197,7 @@ def test_kills_hit_their_instants(campaign):
     assert {line.outcome for line in lines} == {record.EQUAL}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_that_fails_to_restart_is_counted(campaign):
     run = plan.run(0, 0)
@@ -207,6 +208,7 @@ def test_a_run_that_fails_to_restart_is_counted(campaign):
     assert record.summary([*before, last])["failed_restarts"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [plan.TERM, plan.STOP])
 def test_processes_that_neither_save_nor_name_anybody_are_noticed(kind, campaign, monkeypatch):

@@ -43,6 +43,7 @@ def test_two_processes_train_as_one_does_and_each_line_names_its_rank(data, tmp_
         assert abs(found[step] - loss) <= 1e-4 * abs(loss)
 
 
+@pytest.mark.long
 @pytest.mark.multihost
 def test_told_to_end_it_saves_and_the_same_command_goes_on(data, tmp_path):
     words = [*_words(tmp_path / "run", data, "train.num_steps=100000", "train.log_every_steps=1"), "--hosts=2"]

@@ -232,7 +232,7 @@ def _small(words: str, room: pathlib.Path, data: str, *overrides: str) -> JobSpe
     [
         pytest.param("v5e:4x4", id="a slice", marks=pytest.mark.long),
         pytest.param("v5e:4x4*2", id="two slices"),
-        pytest.param("h100:8*2", id="nodes of GPUs"),
+        pytest.param("h100:8*2", id="nodes of GPUs", marks=pytest.mark.long),
     ],
 )
 def test_the_command_of_the_manifest_trains_on_two_hosts_with_every_word_whole(words, data, tmp_path):
@@ -254,6 +254,7 @@ def test_the_command_of_the_manifest_trains_on_two_hosts_with_every_word_whole(w
     assert (room / "checkpoints" / "step_3").is_dir()
 
 
+@pytest.mark.long
 @pytest.mark.multihost
 @real.required
 def test_a_pod_that_is_told_to_end_saves_and_ends_with_42(data, tmp_path):

@@ -59,6 +59,7 @@ def test_a_kernel_agrees_without_a_mask(kernel):
     _assert_agree(kernel, _arrays(256, 128), None, 1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
 def test_splash_agrees_at_4352_tokens(dtype, tolerance):

@@ -43,6 +43,7 @@ def test_splash_needs_no_matrix_of_scores():
     assert plain > scores
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize(
     ("tokens", "dtype"), [(4352, "bfloat16"), (4608, "bfloat16"), (1280, "float32"), (4352, "float32")]
 )
@@ -54,6 +55,7 @@ def test_blocks_fit_the_smallest_vector_memory(tokens, dtype):
     assert "splash_mha_dkv" in program
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize(
     ("policy", "kernels"),
     [
@@ -67,6 +69,7 @@ def test_a_policy_that_saves_the_residuals_spares_a_second_forward_kernel(policy
     assert program.count('custom_call_target="tpu_custom_call"') == kernels
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("head", [8, 72, 128])
 def test_other_head_widths_compile(head):
     mesh = targets.mesh("v5e:2x2", fsdp=4)

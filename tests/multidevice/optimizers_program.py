@@ -1,6 +1,6 @@
 """Run by test_optimizers.py: updates by each optimizer on one device and on eight, and its state saved.
 
-python optimizers_program.py OUT_FOLDER
+python optimizers_program.py OUT_FOLDER OPTIMIZER...
 """
 
 import dataclasses
@@ -60,9 +60,9 @@ def run(name: str, mesh_name: str, out: pathlib.Path) -> None:
             checkpoints.save(1, items, {"config": config.to_dict()}, small.tokenizer().model)
 
 
-def main(out: str) -> None:
+def main(out: str, *names: str) -> None:
     assert jax.device_count() == 8
-    for name in optim.OPTIMIZERS:
+    for name in names:
         for mesh_name in MESHES:
             run(name, mesh_name, pathlib.Path(out))
 

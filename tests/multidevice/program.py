@@ -1,6 +1,6 @@
 """Run with eight devices by test_meshes.py: one step on several meshes, written down for comparison.
 
-python program.py DATA_FOLDER OUT_FOLDER
+python program.py DATA_FOLDER OUT_FOLDER LAYOUT...
 """
 
 import dataclasses
@@ -155,11 +155,11 @@ def save_sharded(out: pathlib.Path) -> None:
     np.savez(out / "saved.npz", **{name: np.asarray(leaf) for name, leaf in trees.named_leaves(arrays).items()})
 
 
-def main(data_folder: str, out: str) -> None:
+def main(data_folder: str, out: str, *names: str) -> None:
     assert jax.device_count() == 8
-    for name, layout in layouts.LAYOUTS.items():
-        run(name, layout, data_folder, pathlib.Path(out))
-    for name in layouts.POISONED:
+    for name in names:
+        run(name, layouts.LAYOUTS[name], data_folder, pathlib.Path(out))
+    for name in set(layouts.POISONED) & set(names):
         poison(name, layouts.LAYOUTS[name], data_folder, pathlib.Path(out))
     save_sharded(pathlib.Path(out))
 

@@ -20,13 +20,18 @@ from dfjax.training import state as state_lib
 from tests import small
 from tests.data import tiny
 from tests.multidevice import layouts
+from tests.plugin_groups import asked_for
 
 ROOT = pathlib.Path(__file__).parents[2]
-OTHERS = [name for name, layout in layouts.LAYOUTS.items() if name != layout.alone]
+OTHERS = [
+    pytest.param(name, marks=() if name in layouts.GATE else pytest.mark.long)
+    for name, layout in layouts.LAYOUTS.items()
+    if name != layout.alone
+]
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory) -> pathlib.Path:
+def written(tmp_path_factory, request) -> pathlib.Path:
     """The folder in which program.py, with eight devices, wrote down what it got."""
     data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("out")
     tiny.TinyLabelled(data_dir=str(data)).download_and_prepare()
@@ -35,7 +40,9 @@ def written(tmp_path_factory) -> pathlib.Path:
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
     }
-    command = [sys.executable, "-m", "tests.multidevice.program", str(data), str(out)]
+    asked = {name for which in ("alone", "pair", "name") for name in asked_for(request, which)}
+    names = sorted(asked | {layouts.LAYOUTS[name].alone for name in asked})
+    command = [sys.executable, "-m", "tests.multidevice.program", str(data), str(out), *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
@@ -100,6 +107,7 @@ def test_every_parameter_has_a_gradient_and_goes_down_it(alone):
     np.testing.assert_allclose(moved, -0.1 * alone["gradients/patch_in/kernel"], atol=1e-6)
 
 
+@pytest.mark.gate(name=layouts.GATE)
 @pytest.mark.parametrize("name", layouts.POISONED)
 def test_a_number_that_is_not_finite_on_one_device_makes_all_skip_the_step(name, written):
     poisoned = dict(np.load(written / f"poisoned {name}.npz"))

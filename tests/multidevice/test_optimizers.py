@@ -19,12 +19,14 @@ from dfjax.training import optim
 from dfjax.training import state as state_lib
 from tests import small
 from tests.multidevice.optimizers_program import VALUES
+from tests.plugin_groups import asked_for
 
 ROOT = pathlib.Path(__file__).parents[2]
+GATE = pytest.mark.gate(name=("adamw", "adafactor"))
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory) -> pathlib.Path:
+def written(tmp_path_factory, request) -> pathlib.Path:
     """The folder in which the program, with eight devices, wrote down what it got."""
     out = tmp_path_factory.mktemp("out")
     environment = os.environ | {
@@ -32,7 +34,7 @@ def written(tmp_path_factory) -> pathlib.Path:
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
     }
-    command = [sys.executable, "-m", "tests.multidevice.optimizers_program", str(out)]
+    command = [sys.executable, "-m", "tests.multidevice.optimizers_program", str(out), *asked_for(request, "name")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
@@ -42,6 +44,7 @@ def _parts(written, name):
     return {key: (whole, part) for key, whole, part in ast.literal_eval((written / f"{name} eight.txt").read_text())}
 
 
+@GATE
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_updates_are_those_of_one_device(name, written):
     wanted, found = np.load(written / f"{name} one.npz"), np.load(written / f"{name} eight.npz")
@@ -54,6 +57,7 @@ def test_updates_are_those_of_one_device(name, written):
         np.testing.assert_allclose(found[key], wanted[key], atol=tolerance, err_msg=key)
 
 
+@GATE
 @pytest.mark.parametrize(("name", "moments"), [("adamw", 2), ("lion", 1), ("muon", 1)])
 def test_moments_are_split_as_their_parameters(name, moments, written):
     parts = _parts(written, name)
@@ -83,6 +87,7 @@ def test_a_factored_moment_of_a_square_matrix_too(written):
         assert parts[key] == ((2, 128), (2, part))
 
 
+@GATE
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_what_eight_devices_saved_one_device_restores(name, written):
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])

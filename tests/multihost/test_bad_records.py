@@ -27,7 +27,7 @@ OVERRIDES = (
     "train.sample_every_steps=0",
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ import pytest
 from tests import command
 from tests.data import tiny
 
+pytestmark = pytest.mark.long
+
 OVERRIDES = (
     "data.validation_split=",
     "train.num_steps=9",

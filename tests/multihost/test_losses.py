@@ -10,6 +10,7 @@ import pytest
 
 from tests.data import tiny
 from tests.multihost.run import Run
+from tests.plugin_groups import asked_for
 
 STEPS, BATCH = 20, 16
 OVERRIDES = (
@@ -26,12 +27,14 @@ OVERRIDES = (
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> dict[int, Run]:
+def runs(tmp_path_factory, request) -> dict[int, Run]:
     data = str(tmp_path_factory.mktemp("data"))
     tiny.TinyLabelled(data_dir=data).download_and_prepare()
-    return {count: Run(count, data, tmp_path_factory.mktemp(f"by_{count}"), OVERRIDES) for count in (1, 2, 4)}
+    counts = (1, *asked_for(request, "count"))
+    return {count: Run(count, data, tmp_path_factory.mktemp(f"by_{count}"), OVERRIDES) for count in counts}
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("count", [2, 4])
 def test_batches_are_the_same_bits(count, runs):
     (wanted,) = runs[1].rows
@@ -41,6 +44,7 @@ def test_batches_are_the_same_bits(count, runs):
     assert found == wanted
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("count", [2, 4])
 def test_each_process_reads_rows_of_its_own(count, runs):
     parts = [set(rows) for rows in runs[count].rows]
@@ -48,6 +52,7 @@ def test_each_process_reads_rows_of_its_own(count, runs):
     assert not any(one & other for one, other in itertools.combinations(parts, 2))
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("count", [2, 4])
 def test_losses_agree(count, runs):
     steps = range(1, STEPS + 1)
@@ -59,6 +64,7 @@ def test_losses_agree(count, runs):
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("count", [2, 4])
 def test_only_the_first_process_tells_of_the_run(count, runs):
     first, *others = runs[count].said

@@ -53,6 +53,7 @@ def _words_of_the_other(number: int, rank: int, is_there, folder) -> tuple[str, 
     return words, last
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize(
     ("rank", "is_there", "place"),
     [
@@ -69,6 +70,7 @@ def test_a_stopped_process_is_named_with_its_place(rank, is_there, place, tmp_pa
     assert "Current thread" in words and "dfjax/cli/train.py" in words
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_is_named_also_where_it_coordinates_the_others(rank, tmp_path):
     words, last = _words_of_the_other(signal.SIGKILL, rank, lambda beat: beat["step"] >= 5, tmp_path)
@@ -76,6 +78,7 @@ def test_a_killed_process_is_named_also_where_it_coordinates_the_others(rank, tm
     assert "dfjax/cli/train.py" in words
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("rank", [0, 1])
 def test_who_is_told_to_end_while_it_loads_its_libraries_tells_the_others(rank, tmp_path):
     data, room = str(tmp_path / "data"), tmp_path / "run"

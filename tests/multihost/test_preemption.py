@@ -18,6 +18,8 @@ from dfjax.core import trees
 from tests import command
 from tests.data import tiny
 
+pytestmark = pytest.mark.long
+
 PROGRAM = pathlib.Path(__file__).with_name("losses_program.py")
 STEPS, BATCH = 20, 16
 OVERRIDES = (

@@ -21,6 +21,7 @@ def _free_port() -> int:
 
 
 # Processes 0 and 1 hold devices 0, 1 and 2, 3; the mesh's axes are data (down) and tensor (across).
+@pytest.mark.gate(1)
 @pytest.mark.parametrize(
     "layout",
     ["0,2;1,3", "0,1;2,3", "0,3;2,1"],

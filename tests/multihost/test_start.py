@@ -105,6 +105,7 @@ def _open_mpi(rank: int) -> dict[str, str]:
     }
 
 
+@pytest.mark.gate(2)
 @pytest.mark.parametrize("launched_by", [_slurm, _tpu_pod, _tpu_slices, _open_mpi], ids=lambda f: f.__name__[1:])
 def test_two_processes_meet(launched_by):
     _meet([launched_by(rank) for rank in range(2)])
@@ -155,6 +156,7 @@ def test_who_finds_nobody_says_so_and_what_to_do(environment, words):
     assert "--coordinator=HOST:PORT --num_processes=N --process_id=I, or --distributed=off" in err
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("lost_seconds", [4, 60])
 def test_who_waits_in_vain_leaves_words_alone(lost_seconds, tmp_path):
     """Neither stacks nor a folder, whichever is the first to look after ``start_seconds``."""

@@ -93,6 +93,7 @@ def test_a_small_clip_from_the_folder_that_transformers_saved(activation, mesh, 
     np.testing.assert_allclose(loaded.text_features(captions), texts, atol=1e-4)
 
 
+@pytest.mark.long
 def test_the_clip_of_vit_b_32():
     module = _clip()
     params = {name: value.detach().numpy() for name, value in module.state_dict().items()}

@@ -101,6 +101,7 @@ def test_pictures_are_resized_as_tensorflow_1_does(size):
     np.testing.assert_allclose(ours, theirs.permute(0, 2, 3, 1).numpy(), atol=1e-3)
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("kind", ["as trained", "smaller pictures", "gated"])
 def test_dinov2(kind, tmp_path):
     torchvision_operator.make_importable()
@@ -130,6 +131,7 @@ def test_positions_of_dinov2_are_interpolated_as_meta_does():
     np.testing.assert_array_equal(ours[:, :1], positions[:, :1])
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize(("net", "apply"), [("alex", lpips.alexnet), ("vgg", lpips.vgg16)])
 def test_lpips_is_the_squared_distance_of_features(net, apply):
     torchvision_operator.make_importable()

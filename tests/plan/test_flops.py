@@ -144,6 +144,7 @@ def test_whole_layers_computed_again_are_a_quarter_of_the_work():
     assert 0.2 < share < 0.25
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_formula_jaxpr_and_compiler_agree_on_the_training_step_without_loops():
     wide = {

@@ -162,6 +162,7 @@ def test_the_users_own_flags_stay(monkeypatch):
     assert os.environ["XLA_FLAGS"] == f"{own} --xla_gpu_enable_triton_gemm=false"
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("kind", TPUS)
 def test_every_slice_on_offer_has_one_device_for_each_chip(kind):
     pytest.importorskip("libtpu", reason=NO_LIBTPU)
@@ -175,6 +176,7 @@ def test_every_slice_on_offer_has_one_device_for_each_chip(kind):
     assert dict(os.environ) == before
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("text", ["v4:2x2x2*2", "v5e:1x1*2", "v5e:2x4*3", "v5p:2x2x1*2", "v6e:4x4*4"])
 def test_several_slices_are_told_apart(text):
     pytest.importorskip("libtpu", reason=NO_LIBTPU)
@@ -184,6 +186,7 @@ def test_several_slices_are_told_apart(text):
     assert len({device.process_index for device in found.devices()}) == found.hosts
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("kind", TPUS)
 def test_a_program_that_is_too_large_meets_the_usable_memory_of_the_table(kind):
     pytest.importorskip("libtpu", reason=NO_LIBTPU)

@@ -33,7 +33,10 @@ SINGLE = {
 }
 
 
-@pytest.fixture(scope="module", params=["v5e:4x4", "v6e:4x4", "v5p:2x2x4"])
+@pytest.fixture(
+    scope="module",
+    params=["v5e:4x4", *(pytest.param(name, marks=pytest.mark.long) for name in ("v6e:4x4", "v5p:2x2x4"))],
+)
 def tpus(request):
     return targets.mesh(request.param, data=4, fsdp=4)
 

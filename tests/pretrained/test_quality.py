@@ -52,6 +52,7 @@ def _kid(x, y):
     return within - 2 * kernel(x, y).mean()
 
 
+@pytest.mark.long
 def test_the_distance_grows_with_each_step_of_blur_and_of_noise(real, extractor):
     reference, others = extractor(real[:COUNT]), real[COUNT:]
     clean = _kid(reference, extractor(others))

@@ -17,6 +17,8 @@ from dfjax.core import trees
 from tests import command
 from tests.data import tiny
 
+pytestmark = pytest.mark.long
+
 OVERRIDES = (
     "data.validation_split=",
     "train.num_steps=12",

@@ -1,7 +1,10 @@
 """One Slurm for all tests of this folder, and one run that nobody disturbs."""
 
+import pathlib
+
 import pytest
 
+from tests import compiled
 from tests.slurm import cluster as cluster_lib
 
 
@@ -17,6 +20,6 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    """Compiled programs, which all jobs share."""
-    return tmp_path_factory.mktemp("compiled")
+def cache() -> pathlib.Path:
+    """Compiled programs, which all jobs share, with those of other tests."""
+    return pathlib.Path(compiled.folder())

@@ -10,6 +10,7 @@ import pytest
 
 from tests import command
 from tests.faults import compare
+from tests.plugin_groups import asked_for
 from tests.slurm import runs
 from tests.slurm.cluster import Cluster
 
@@ -84,9 +85,10 @@ def calm(cluster, emoji_dir, cache, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def disturbed(cluster, calm, emoji_dir, cache, tmp_path_factory):
+def disturbed(cluster, calm, emoji_dir, cache, tmp_path_factory, request):
     """The runs that are disturbed, each as it will be."""
     folder = tmp_path_factory.mktemp("disturbed")
+    asked = asked_for(request, "name")
 
     def disturb(name: str) -> Job:
         (folder / name).mkdir()
@@ -99,9 +101,10 @@ def disturbed(cluster, calm, emoji_dir, cache, tmp_path_factory):
 
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         # Those that wait longest come first.
-        yield {name: pool.submit(disturb, name) for name in reversed(DISTURBANCES)}
+        yield {name: pool.submit(disturb, name) for name in reversed(DISTURBANCES) if name in asked}
 
 
+@pytest.mark.long
 def test_two_nodes_give_the_losses_of_two_processes_of_this_machine(calm, emoji_dir, cache, tmp_path):
     variables = {"NPROC": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     here = command.start_joined(2, "train", *runs.words(tmp_path / "run", emoji_dir, cache), **variables)
@@ -111,6 +114,7 @@ def test_two_nodes_give_the_losses_of_two_processes_of_this_machine(calm, emoji_
     assert runs.losses(calm) == wanted
 
 
+@pytest.mark.gate(name=("killed",))
 @pytest.mark.parametrize("name", DISTURBANCES)
 def test_a_disturbed_run_is_requeued_and_ends_as_the_calm_one_did(name, disturbed, calm, cluster):
     _, words, counted = DISTURBANCES[name]

@@ -16,6 +16,7 @@ def _python(folder: pathlib.Path, line: str) -> pathlib.Path:
     return path
 
 
+@pytest.mark.gate(2)
 @pytest.mark.parametrize(
     ("line", "starts", "words"),
     [

@@ -4,6 +4,8 @@ import json
 import pathlib
 import sys
 
+import pytest
+
 from tests.slurm import runs
 
 _RECIPE = """
@@ -36,6 +38,7 @@ def _starts(folder: pathlib.Path) -> int:
     return runs.log(folder).count("mesh: {")
 
 
+@pytest.mark.long
 def test_a_sweep_of_six_is_finished_by_one_repeat_and_nothing_is_trained_twice(cluster, emoji_dir, cache, tmp_path):
     folder = tmp_path / "sweep"
     (tmp_path / "recipe.py").write_text(_RECIPE.format(recipe=str(runs.RECIPE)))

@@ -8,7 +8,7 @@ import pytest
 from dfjax import config as config_lib
 from dfjax.diffusion import averaging
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import optim, step
+from dfjax.training import optim
 from dfjax.training import state as state_lib
 from tests import small
 
@@ -20,13 +20,7 @@ VALUES = {"optim.ema_stds": STDS, "optim.learning_rate": 3e-3, "optim.decay": "n
 @pytest.fixture(scope="module")
 def run():
     """The state before the first of thirty steps, the parameters after each, and the state after the last."""
-    config = small.config(VALUES)
-    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network = small.denoiser()
-    optimizer = optim.make(config, network.described)
-    state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=STDS)
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
+    state, take = small.started(small.network(VALUES))
     first, batch, params = jax.device_get(state), small.batch(), []
     for _ in range(STEPS):
         state, _ = take(state, batch)

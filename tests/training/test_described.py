@@ -10,11 +10,11 @@ from flax import nnx
 
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core.errors import ConfigError
+from dfjax.inputs import network as network_lib
 from dfjax.models import parameters
-from dfjax.models.denoiser import Denoiser, NetworkInputs
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import loop, optim
+from dfjax.training import loop
 from dfjax.training import state as state_lib
 from tests import small
 from tests.multidevice.layouts import FEATURES
@@ -32,9 +32,8 @@ class Own(nnx.Module):
         return z + self.layer(jnp.mean(z, axis=(1, 2)))[:, None, None, :3]
 
 
-def _own() -> Denoiser:
-    inputs = NetworkInputs((16, 16, 3), jax.ShapeDtypeStruct((8,), jnp.int32), small.VOCAB)
-    return Denoiser.make(lambda layout, rngs: Own(rngs), inputs)
+def _own() -> network_lib.Network:
+    return network_lib.make(small.config(), denoiser=lambda model, inputs, layout, rngs: Own(rngs))
 
 
 def _mesh(**sizes):
@@ -43,7 +42,7 @@ def _mesh(**sizes):
 
 def test_an_undescribed_parameter_is_refused_where_the_mesh_would_split_it():
     network = _own()
-    optimizer = optim.make(small.config(), network.described)
+    optimizer = small.optimizer(network)
     with pytest.raises(ConfigError, match=r"'mesh\.fsdp': .* parameter layer/bias \(4,\) .*parameters\.describe"):
         state_lib.abstract(network, optimizer, _mesh(fsdp=2))
     shapes = state_lib.abstract(network, optimizer, _mesh(data=8))
@@ -53,12 +52,12 @@ def test_an_undescribed_parameter_is_refused_where_the_mesh_would_split_it():
 def test_a_network_that_does_not_say_its_work_has_plain_attention_over_tokens_that_stay_together():
     network = _own()
     mesh = jax.make_mesh((1,) * 5, mesh_lib.AXES, devices=jax.devices()[:1])
-    assert network.work is None
+    assert network.denoiser.work is None
     # A kernel that this platform lacks would be refused, if any were wanted.
     model = small.config({"model.attention": "splash"}).model
-    assert layout.make(model, network.work, mesh).attend.keywords == {"kernel": "xla"}
+    assert layout.make(model, network.denoiser.work, mesh).attend.keywords == {"kernel": "xla"}
     with pytest.raises(ConfigError, match="does not say how many"):
-        mesh_lib.check_divides(_mesh(context=2), network.work, 16)
+        mesh_lib.check_divides(_mesh(context=2), network.denoiser.work, 16)
 
 
 def _trained(workdir) -> list[str]:

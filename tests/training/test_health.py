@@ -8,13 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfjax import config as config_lib
 from dfjax.checkpoint.store import ARRAYS, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
-from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import health, loop, optim, step
-from dfjax.training import state as state_lib
+from dfjax.training import health, loop, step
 from tests import small
 from tests.data import tiny
 from tests.faults import planted
@@ -70,13 +67,7 @@ def _assert_equal(found, wanted):
 
 def _steps(count, values):
     """States (the first one's before) and metrics of steps on one batch."""
-    config = small.config({"optim.decay": "none", "optim.ema_stds": (0.1,)} | values)
-    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network = small.denoiser()
-    optimizer = optim.make(config, network.described)
-    state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=(0.1,))
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
+    state, take = small.started(small.network({"optim.decay": "none", "optim.ema_stds": (0.1,)} | values))
     states, metrics = [jax.device_get(state)], []
     for _ in range(count):
         state, found = take(state, small.batch())

@@ -6,11 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from dfjax import config as config_lib
 from dfjax.core import trees
-from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import optim, step
+from dfjax.objective import diffusion, port
 from dfjax.training import state as state_lib
+from dfjax.training import step
 from tests import small
 
 VALUES = {"optim.learning_rate": 3e-3, "optim.decay": "none", "optim.ema_decay": 0.5, "train.num_steps": 60}
@@ -19,7 +18,8 @@ ROWS = jnp.arange(16, dtype=jnp.int32)
 
 def _draw(values=None, number=0, attempt=0):
     config = small.config(values)
-    return step.draw(config, jnp.int32(number), jnp.int32(attempt), ROWS, (4, 4, 3))
+    keys = port.Keys(config.train.seed, jnp.int32(number), jnp.int32(attempt), ROWS, config.train.batch_size)
+    return diffusion.make(config).draw(keys, (4, 4, 3))
 
 
 def test_each_step_attempt_and_seed_has_draws_of_its_own():
@@ -49,13 +49,7 @@ def test_captions_are_dropped_in_the_wanted_share(share, dropped):
 @pytest.fixture(scope="module")
 def trained():
     """States and metrics of sixty steps on one batch."""
-    config = small.config(VALUES)
-    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network = small.denoiser()
-    optimizer = optim.make(config, network.described)
-    state = state_lib.create(network, optimizer, mesh, seed=0)
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
+    state, take = small.started(small.network(VALUES))
     batch, states, metrics = small.batch(), [], []
     for _ in range(60):
         # A copy on the host: the step is donated the state.
@@ -69,7 +63,7 @@ def test_the_loss_falls(trained):
     _, metrics, _ = trained
     losses = [values["loss"] for values in metrics]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
-    assert set(metrics[0]) == {"loss", "grad_norm", "param_norm", "skipped", "skipped_in_a_row", "finite"}
+    assert set(metrics[0]) == {"loss", "grad_norm", "param_norm", "skipped", "skipped_in_a_row", "finite", "scalars"}
 
 
 def test_the_step_counts_and_compiles_once(trained):
@@ -94,11 +88,10 @@ def test_a_new_state_averages_its_own_parameters(trained):
 
 def test_a_learned_variance_finds_the_loss_and_leaves_the_reported_one_as_it_is():
     values = VALUES | {"diffusion.learned_variance": True, "diffusion.loss": "edm", "optim.learning_rate": 0.03}
-    config, network = small.config(values), small.denoiser(values)
+    network = small.network(values)
     params = small.params(network)
     params["log_variance"] = jax.tree.map(jnp.zeros_like, params["log_variance"])
-    optimizer = optim.make(config, network.described)
-    null_ids, batch = small.tokenizer().null(), small.batch()
+    optimizer, batch = small.optimizer(network), small.batch()
     rows = jnp.arange(16, dtype=jnp.int32)
 
     def state(number, params):
@@ -109,21 +102,20 @@ def test_a_learned_variance_finds_the_loss_and_leaves_the_reported_one_as_it_is(
 
     @jax.jit
     def take(number, head, moments):
-        loss, gradients = step.loss_and_gradients(
-            network, config, null_ids, state(number, params | {"log_variance": head}), batch, rows
+        means, gradients = step.loss_and_gradients(
+            network, network.denoiser, state(number, params | {"log_variance": head}), batch, rows
         )
         updates, moments = descent.update(gradients["log_variance"], moments)
-        return loss, optax.apply_updates(head, updates), moments
+        return means["loss"], optax.apply_updates(head, updates), moments
 
-    plain_network = small.denoiser({k: v for k, v in values.items() if k != "diffusion.learned_variance"})
-    plain_config = small.config({k: v for k, v in values.items() if k != "diffusion.learned_variance"})
+    other = small.network({k: v for k, v in values.items() if k != "diffusion.learned_variance"})
     plain = {name: leaf for name, leaf in params.items() if name != "log_variance"}
-    expected, _ = step.loss_and_gradients(plain_network, plain_config, null_ids, state(0, plain), batch, rows)
+    expected, _ = step.loss_and_gradients(other, other.denoiser, state(0, plain), batch, rows)
     head, moments, losses = params["log_variance"], descent.init(params["log_variance"]), []
     for number in range(150):
         loss, head, moments = take(number, head, moments)
         losses.append(float(loss))
-    assert losses[0] == pytest.approx(float(expected), rel=1e-5)
-    t = step.draw(config, jnp.int32(0), jnp.int32(0), ROWS, (1, 1, 1)).t
-    learned = network.log_variance(params | {"log_variance": head}, t)
+    assert losses[0] == pytest.approx(float(expected["loss"]), rel=1e-5)
+    t = _draw(values).t
+    learned = network.denoiser.log_variance(params | {"log_variance": head}, t)
     assert float(jnp.mean(learned)) == pytest.approx(np.log(np.mean(losses)), abs=0.15)

@@ -1,12 +1,9 @@
 """The validation loss: the same number each time it is asked of the same weights."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfjax import config as config_lib
-from dfjax.parallel import mesh as mesh_lib
 from dfjax.training import validation
 from tests import small
 
@@ -31,9 +28,8 @@ def _batches(size, count=10):
 @pytest.fixture(scope="module")
 def ask():
     """The validation loss of some weights over batches of a size, by a function compiled once."""
-    network = small.denoiser()
-    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    validate = validation.make(network, small.config(), mesh)
+    network = small.network()
+    validate = validation.make(network, small.one_device())
     return lambda seed, size: _means(validate(small.params(network, seed), _batches(size)))
 
 
@@ -60,8 +56,8 @@ def test_neither_the_batch_size_nor_what_fills_the_last_batch_counts(ask):
 
 
 def test_the_error_is_that_over_records():
-    network, mesh = small.denoiser(), mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    validate, params = validation.make(network, small.config(), mesh), small.params(network)
+    network = small.network()
+    validate, params = validation.make(network, small.one_device()), small.params(network)
     singles = []
     for row in range(5):
         batches = _batches(5)
@@ -77,8 +73,8 @@ def test_the_error_is_that_over_records():
 def test_levels_are_those_of_a_discrete_process():
     """With two levels, all below the middle are the first, and the others pure noise."""
     values = {"diffusion.discrete_steps": 2}
-    network, mesh = small.denoiser(values), mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    found = _means(validation.make(network, small.config(values), mesh)(small.params(network, 0), _batches(5)))
+    network = small.network(values)
+    found = _means(validation.make(network, small.one_device())(small.params(network, 0), _batches(5)))
     by_level = [value for name, value in found.items() if "t=" in name]
     assert len(set(by_level[:4])) == len(set(by_level[4:])) == 1
     assert by_level[0] != by_level[4]
