@@ -183,6 +183,7 @@ class Run:
         said, inputs, size = _listed(captions, len(pictures)), self._network.inputs, self._network.inputs.codec.picture
         own = [{name: values[place] for name, values in columns.items()} for place in range(len(pictures))]
         source = pairs_lib.of_pairs(list(zip(pictures, said, own, strict=True)))
+        inputs = dataclasses.replace(inputs, columns=source.columns)
         rows = []
         for place in range(len(source)):
             record = source[place]

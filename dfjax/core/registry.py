@@ -107,6 +107,10 @@ class Registry(Mapping[str, Any]):
         self._go_home()
         return iter(tuple(self._things))
 
+    # One is another than any other, whatever both hold.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def __len__(self) -> int:
         self._go_home()
         return len(self._things)
