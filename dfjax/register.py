@@ -37,6 +37,8 @@ source = registry.SOURCES.register
 optimizer = registry.OPTIMIZERS.register
 # A module or object with make(bench, model) and has_ceiling(bench); see ``dfjax/evals/evaluators``.
 evaluator = registry.EVALUATORS.register
+# A dfjax.pretrained.features.Network.
+features = registry.FEATURES.register
 
 
 def sampler(name: str, make: Callable | None = None, *, option: str = "", default: float = 0.0) -> Any:

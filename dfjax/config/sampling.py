@@ -56,7 +56,7 @@ class Eval:
     evaluators: tuple[str, ...] = key(
         ("validation", "distances", "alignment", "memory", "heldout"),
         "what `dfjax evaluate` measures",
-        choices=("validation", "distances", "alignment", "memory", "heldout", "clip", "lpips"),
+        choices=registry.EVALUATORS,
         resume=True,
     )
     every_steps: int = key(0, "steps between evaluations inside training, on its mesh; 0: none", low=0, resume=True)
@@ -65,7 +65,7 @@ class Eval:
     features: str = key(
         "efficientnet_lite0",
         "network whose features distances are taken on",
-        choices=("efficientnet_lite0", "inception_v3", "dinov2"),
+        choices=registry.FEATURES,
         resume=True,
     )
     weights: str = key("", "file with its weights; empty: those of its installed package", resume=True)

@@ -34,7 +34,8 @@ class Record:
     """The figures of one run. What one evaluator says of one step is there whole or not at all, however one is killed.
 
     A line has ``step``, ``name``, ``value``, ``stderr``, ``num_images``, what else :class:`Key` has, ``figures`` (how
-    many lines it came with) and ``time``. An evaluator that could say nothing has one line, whose name is null.
+    many lines it came with) and ``time``, and ``better`` where the name does not say it. An evaluator that could say
+    nothing has one line, whose name is null.
     """
 
     def __init__(self, path: Path):
@@ -63,6 +64,7 @@ class Record:
                 "stderr": None if figure.stderr is None else jsonl.plain(figure.stderr),
                 "num_images": figure.num_images,
             }
+            | ({"better": figure.better} if figure.better else {})
             | shared
             for figure in figures
         ]

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 
 from dfjax import config as config_lib
+from dfjax.core.registry import EVALUATORS
 from dfjax.evals import drawing, sheets
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
-from dfjax.evals.evaluators import EVALUATORS
 from dfjax.evals.record import Key, Record
 from dfjax.evals.subject import Ceiling, Drawn, Subject
 from dfjax.runtime import heartbeats, hosts

@@ -66,8 +66,8 @@ class Pictures:
 def read(run: Run, share: float = 1.0) -> Pictures:
     """The pictures of ``run``. ``share``: how much of the page's bytes it may take, above 0 and up to 1."""
     source = _source(run)
-    room = run.path / source
-    said = _object(room / "grids" / "prompts.json")
+    folder = run.path / source
+    said = _object(folder / "grids" / "prompts.json")
     # Without evaluation's grids, those that training draws, whose prompts are the config's.
     prompts = _texts(said.get("prompts", run.config.get("sample.prompts")))
     side = _size(said.get("resolution")) or _size(run.config.get("data.resolution"))
@@ -78,7 +78,7 @@ def read(run: Run, share: float = 1.0) -> Pictures:
     if grid is None:
         own_prompts = _texts(run.config.get("sample.prompts"))
         grid = _frames(run.path, "samples", own_prompts, side, _SAMPLES_PER_PROMPT, allowed)
-    return Pictures(grid, films, _nearest(room / "nearest", side, allowed))
+    return Pictures(grid, films, _nearest(folder / "nearest", side, allowed))
 
 
 def _source(run: Run) -> str:

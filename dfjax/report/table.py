@@ -84,12 +84,14 @@ def make(runs: Sequence[Run], wish: str = "") -> Table:
 
 def _columns(runs: Sequence[Run]) -> list[Column]:
     keys = list(dict.fromkeys(key for run in runs for key in run.points))
+    said = {name: way for run in runs for name, way in run.measured.better.items()}
     splits: dict[str, int] = {}
     for name, _ in keys:
         splits[name] = splits.get(name, 0) + 1
+    labels = [f"{name} [{split or 'no split'}]" if splits[name] > 1 else name for name, split in keys]
     return [
-        Column(name, split, f"{name} [{split or 'no split'}]" if splits[name] > 1 else name, best_lib.direction(name))
-        for name, split in keys
+        Column(name, split, label, best_lib.direction(name, said))
+        for (name, split), label in zip(keys, labels, strict=True)
     ]
 
 

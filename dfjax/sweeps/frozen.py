@@ -50,7 +50,7 @@ class Sweep:
             raise JobError(f"{self.path} has no line {number}: it has lines 1 to {len(self.lines)}")
         return self.lines[number - 1]
 
-    def room(self, line: Line) -> Workdir:
+    def workdir(self, line: Line) -> Workdir:
         """The work directory of a line's run."""
         return Workdir(self.folder / line.name)
 

@@ -19,10 +19,8 @@ class Counted:
     def __init__(self, batch_size, dies_at=None):
         mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
         settings = config_lib.resolve({"sample": {"steps": 2, "sampler": "ddim"}}).sample
-        network = small.denoiser()
-        self._sampler = generate.Sampler(
-            network, small.config(), small.tokenizer(), mesh, settings=settings, batch_size=batch_size
-        )
+        network = small.network()
+        self._sampler = generate.Sampler(network, mesh, settings=settings, batch_size=batch_size)
         self.params, self.batch_size = small.params(network), batch_size
         self.batches, self._dies_at = 0, dies_at
 

@@ -1,8 +1,8 @@
 """The data set that a config names: one that is registered, or any prepared TFDS data set."""
 
-import importlib
 import pathlib
 import re
+import sys
 from types import ModuleType
 
 from dfjax import config
@@ -38,7 +38,7 @@ def build(data: config.Data) -> pathlib.Path:
     name = _registered(data)
     if not name:
         return pathlib.Path(_tfds().open_builder(data).data_dir)
-    make = getattr(importlib.import_module(SOURCES[name].__module__), "build", None)
+    make = getattr(sys.modules.get(SOURCES[name].__module__), "build", None)
     if make is None:
         raise DataError(f"there is nothing to build of {name}, which the recipe or program itself gives")
     return make(data)

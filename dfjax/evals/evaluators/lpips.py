@@ -17,7 +17,7 @@ from dfjax.pretrained import features
 _log = logging.getLogger(__name__)
 
 # Of the networks that LPIPS is made with, the one that its authors recommend for measuring.
-NETWORK = "lpips_alexnet"
+NETWORK = features.LPIPS_ALEXNET
 
 
 def has_ceiling(bench: Bench) -> bool:
@@ -35,7 +35,7 @@ def make(bench: Bench, model: Model) -> Measure:
     real = bench.require_heldout()
     if not bench.config.eval.lpips:
         raise EvaluationError(
-            f"the evaluator lpips needs weights, which no package has: give {features.files(NETWORK)}, as "
+            f"the evaluator lpips needs weights, which no package has: give {NETWORK.files}, as "
             "--lpips=FILE,FILE (in training --config.eval.lpips)"
         )
     heldout.require_wrong_ones(real.captions, "lpips")
