@@ -10,7 +10,7 @@ import pytest
 from dfjax import config
 from dfjax.data import sources
 from tests import command, compiled, shared
-from tests.scheduling import pytest_xdist_make_scheduler  # noqa: F401 - pytest calls it
+from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - for pytest
 
 # Tests compile much and compute little: half the time without the compiler's optimizations. Before JAX is first used.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")

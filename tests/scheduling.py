@@ -4,6 +4,20 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+# They take longest and wait most: begun first, they are not what all wait for in the end.
+_FIRST = (
+    "tests/slurm/",
+    "tests/cli/test_sweep.py",
+    "tests/multidevice/",
+    "tests/launching/test_xpk.py",
+    "tests/resume/",
+    "tests/multihost/",
+    "tests/cli/",
+    "tests/launching/",
+    "tests/faults/",
+    "tests/plan/",
+)
+
 
 # And not --dist=loadgroup, which changes the ids of tests: pytest 9.2 does not let it.
 class _Files(LoadScopeScheduling):
@@ -23,3 +37,11 @@ class _Files(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling:
     return _Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {
+        item: next((i for i, start in enumerate(_FIRST) if item.nodeid.startswith(start)), len(_FIRST))
+        for item in items
+    }
+    items.sort(key=places.__getitem__)

@@ -76,6 +76,7 @@ def _steps(count, values):
     return states, metrics
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize(
     ("fault", "values", "lost"),
     [
@@ -104,6 +105,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counts(fault, values,
     assert metrics[0]["finite"].all() and metrics[2]["finite"].all()
 
 
+@pytest.mark.long
 def test_averages_count_updates_and_not_skipped_steps(plant):
     plant(Fault(1, "noise", math.nan))
     states, _ = _steps(2, {})
@@ -127,6 +129,7 @@ def test_skipped_steps_are_told_counted_and_saved(data, tmp_path, plant):
     assert (meta["health"]["skipped"], meta["health"]["skipped_in_a_row"], meta["position"]) == (3, 0, 12 * 16)
 
 
+@pytest.mark.long
 def test_too_many_skipped_in_a_row_end_the_run_in_words_also_over_a_resume(data, tmp_path, plant):
     config = small.config(VALUES | data | {"train.max_skipped_steps": 3})
     room = Workdir(tmp_path)
@@ -147,6 +150,7 @@ def test_too_many_skipped_in_a_row_end_the_run_in_words_also_over_a_resume(data,
     assert [line["step"] for line in _lines(room.skipped_steps)] == [4]
 
 
+@pytest.mark.long
 def test_a_spike_before_the_first_checkpoint_starts_anew(data, tmp_path, plant):
     plant(Fault(4, "loss", 1e3))
     assert loop.train(small.config(SPIKES | data | {"train.num_steps": 5}), tmp_path) == 5
@@ -164,6 +168,7 @@ def test_rollbacks_are_bounded(data, tmp_path, plant):
     assert math.isfinite(float(jnp.sum(_saved(Workdir(tmp_path), 4)[0]["params/" + LEAF])))
 
 
+@pytest.mark.long
 def test_without_the_guard_a_spike_is_a_step_like_others(data, tmp_path, plant):
     plant(Fault(7, "loss", 1e3))
     assert loop.train(small.config(VALUES | data), tmp_path) == 12
