@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 from dfjax.config import Config, ConfigError
 from dfjax.inputs.tokenizer import Tokenizer, learn
-from dfjax.models.mmdit import Features
+from dfjax.models.inputs import Features
 
 Batch = Mapping[str, Array]
 
