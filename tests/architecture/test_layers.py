@@ -92,7 +92,8 @@ def test_the_training_loop_loads_tensorflow_only_where_it_writes():
 
 def test_there_are_not_too_many_config_keys_and_each_has_its_type_and_meaning():
     # 60 carry the trainer, 20 the choices of docs/diffusion.md, 10 those of docs/scaling.md, 13 those of
-    # docs/faults.md, docs/checkpoints.md, docs/data.md and docs/health.md, 10 those of docs/evaluation.md, 3 name ports (objective, codec, conditioner).
+    # docs/faults.md, docs/checkpoints.md, docs/data.md and docs/health.md, 10 those of docs/evaluation.md,
+    # 3 name ports (objective, codec, conditioner).
     assert len(config.FIELDS) <= 116
     listed = config.describe()
     for key, field in config.FIELDS.items():
