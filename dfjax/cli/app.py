@@ -170,9 +170,9 @@ def _guarded(main: Callable[[list[str]], None], rest: list[str]) -> None:
     _set_up_logging()
     try:
         cache.set_up()
-        if recipe := flags.FLAGS.get_flag_value("recipe", ""):
-            # For what it registers; which it does as it is read.
-            lines.load(Path(recipe))
+        if "recipe" in flags.FLAGS and flags.FLAGS.recipe:
+            # For what it registers, which it does as it is read.
+            lines.load(Path(flags.FLAGS.recipe))
         main(rest[1:])
     except DfjaxError as error:
         logging.getLogger("dfjax").debug("", exc_info=error)
