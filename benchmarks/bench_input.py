@@ -22,15 +22,16 @@ from absl import app, flags
 from ml_collections import config_flags
 from PIL import Image
 
+from dfjax import assembly
 from dfjax import config as config_lib
 from dfjax.data import pipeline, sources
 from dfjax.inputs import codec, conditioning
+from dfjax.inputs import network as network_lib
 from dfjax.inputs import tokenizer as tokenizer_lib
 from dfjax.inputs.spec import Inputs
-from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import optim, step
 from dfjax.training import state as state_lib
+from dfjax.training import step
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
 _PARTS = flags.DEFINE_list("parts", ["host", "step", "index"], "what to measure")
@@ -80,14 +81,14 @@ def host(config: config_lib.Config, source, tokenizer) -> None:
 def training(config: config_lib.Config, source, tokenizer) -> None:
     """Wall time of a step on real and on synthetic input."""
     mesh = mesh_lib.make(config.mesh)
-    denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
-    optimizer = optim.make(config, denoiser.described)
-    state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
+    network = network_lib.make(config, saved=tokenizer.model, columns=source.columns, mesh=mesh)
+    optimizer = assembly.named_optimizer(config, network.described)
+    state = state_lib.create(network, optimizer, mesh, config.train.seed)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    train_step = step.make(denoiser, config, optimizer, tokenizer.null(), mesh, shardings)
+    train_step = step.make(network, optimizer, mesh, shardings)
     batches = pipeline.training_batches(
         source,
-        _inputs(config, source, tokenizer),
+        network.inputs,
         config.data,
         seed=config.train.seed,
         batch_size=config.train.batch_size,

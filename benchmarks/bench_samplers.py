@@ -34,7 +34,7 @@ _JSON = flags.DEFINE_string("json", "", "also write the errors to this file")
 FIXED = ("angle_3", "angle")
 # Two names of one sampler, and those that draw noise, are left out.
 SAMPLERS = [name for name in samplers.SAMPLERS if name not in ("euler", "flow_euler", "unip_2", "unip_3", "ddpm")]
-ENDS = [grids.Ends(smallest=smallest) for smallest in (0.02, 0.03, 0.05, 0.1)]
+ENDS = [grids.Ends(grid_min=smallest) for smallest in (0.02, 0.03, 0.05, 0.1)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ def ours(noising: Schedule, task: Mixture, calls: int) -> dict[tuple[str, str, f
                 table = within(sampler, grid, noising, calls, ends)
                 if table is not None and not samplers.is_stochastic(table):
                     drawn = _solve(noising, task, table, jnp.asarray(sigma * task.noise))
-                    errors[sampler, grid, ends.smallest] = task.error(drawn, float(sigma / (alpha + sigma)))
+                    errors[sampler, grid, ends.grid_min] = task.error(drawn, float(sigma / (alpha + sigma)))
     return errors
 
 
@@ -138,7 +138,7 @@ def show(title: str, results: dict[int, dict]) -> None:
     print(f"\n{title}\n{'calls':28s}" + "".join(f"{calls:>10d}" for calls in results))
     for sampler in SAMPLERS:
         for grid in grids.GRIDS:
-            errors = [result.get((sampler, grid, ENDS[0].smallest)) for result in results.values()]
+            errors = [result.get((sampler, grid, ENDS[0].grid_min)) for result in results.values()]
             if any(error is not None for error in errors):
                 cells = "".join(f"{'-':>10s}" if error is None else f"{error:10.2e}" for error in errors)
                 print(f"{sampler:16s}{grid:12s}{cells}")
@@ -146,7 +146,7 @@ def show(title: str, results: dict[int, dict]) -> None:
 
 def compare(title: str, own: dict, peer: dict) -> None:
     """A line for the best of each side, and their ratio: below 1, ours is nearer."""
-    fixed = own[(*FIXED, ENDS[0].smallest)]
+    fixed = own[(*FIXED, ENDS[0].grid_min)]
     best, best_peer = min(own, key=lambda key: own[key]), min(peer, key=lambda key: peer[key])
     print(
         f"{title:34s}theirs {peer[best_peer]:.2e}  ours {own[best]:.2e} ({own[best] / peer[best_peer]:.2f})  "

@@ -18,13 +18,14 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
+from dfjax import assembly
 from dfjax import config as config_lib
 from dfjax.checkpoint import checksums, retry
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.data import synthetic
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import loop, run, step
+from dfjax.training import loop, run
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
 _ROUNDS = flags.DEFINE_integer("rounds", 6, "pairs of rounds", lower_bound=1)
@@ -48,15 +49,15 @@ def main(_: list[str]) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
     config = _config()
     with tempfile.TemporaryDirectory() as folder:
-        room = Workdir(pathlib.Path(folder))
-        with Checkpoints(room.checkpoints, keep_last=2) as checkpoints:
-            _train(config, room, checkpoints)
-        newest = room.checkpoints / f"step_{room.steps()[-1]}"
+        workdir = Workdir(pathlib.Path(folder))
+        with Checkpoints(workdir.checkpoints, keep_last=2) as checkpoints:
+            _train(config, workdir, checkpoints)
+        newest = workdir.checkpoints / f"step_{workdir.steps()[-1]}"
         size = sum(path.stat().st_size for path in newest.rglob("*") if path.is_file())
         verify, _ = _seconds(lambda: checksums.faults(newest))
         print(f"checkpoint        {size / 1e6:8.1f} MB")
         print(f"verify            {verify * 1e3:8.1f} ms, {size / verify / 1e9:.2f} GB/s")
-        with Checkpoints(room.checkpoints) as checkpoints:
+        with Checkpoints(workdir.checkpoints) as checkpoints:
             number = checkpoints.steps()[-1]
             wanted = {item: _here(checkpoints.array_shapes(number, item)) for item in ("params", "ema", "optimizer")}
             whole, _ = _seconds(lambda: jax.block_until_ready(checkpoints.arrays(number, wanted)))
@@ -68,12 +69,13 @@ def _here(tree):
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one), tree)
 
 
-def _train(config: config_lib.Config, room: Workdir, checkpoints: Checkpoints) -> None:
-    ready = run.prepare(config, room, run.parts(config), checkpoints)
+def _train(config: config_lib.Config, workdir: Workdir, checkpoints: Checkpoints) -> None:
+    ready = run.prepare(assembly.parts(config), workdir, checkpoints)
     saver = retry.Saver(checkpoints, tries=1)
     sharding = mesh_lib.batch_sharding(ready.mesh)
-    shapes = step.batch_shapes(config)
-    batches = synthetic.batches(shapes, config.train.seed, ready.tokenizer.vocab_size, sharding, start=0)
+    inputs = ready.network.inputs
+    shapes = inputs.batch(config.train.batch_size)
+    batches = synthetic.batches(shapes, config.train.seed, inputs.conditioner.vocab_size, sharding, start=0)
     batch = next(batches).arrays
     train_step, _ = loop._compile(ready, batch)
     state, number = ready.state, 0

@@ -172,7 +172,7 @@ class Artist:
     def __init__(self, workdir: str, guidance: float | None = None):
         self.mesh = mesh_lib.make(config_lib.Mesh())
         self.run = restore.load(workdir, self.mesh)
-        self.guidance = self.run.config.sample.guidance if guidance is None else guidance
+        self.guidance = self.run.network.config.sample.guidance if guidance is None else guidance
         run = self.run
         self.sampler = generate.Sampler(run.network, self.mesh, batch_size=32)
 
@@ -194,7 +194,7 @@ class Artist:
 
 def measure(artist: Artist, unseen_sheet: Path) -> dict[str, float]:
     """All scores; the pictures of the unseen pairs go to ``unseen_sheet``, a row a pair."""
-    data = artist.run.config.data
+    data = artist.run.network.config.data
     train, heldout = real_pictures(data, data.split), real_pictures(data, data.validation_split)
     real = both(train, heldout)
     chosen = np.random.default_rng(_PROMPT_SEED).choice(len(train.texts), _PROMPTED, replace=False)

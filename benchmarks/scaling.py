@@ -35,10 +35,9 @@ from dfjax import config as config_lib
 from dfjax.core.errors import DfjaxError
 from dfjax.data import synthetic
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.plan import advise, build, memory
+from dfjax.plan import build, memory
 from dfjax.plan import topology as topology_lib
 from dfjax.training import state as state_lib
-from dfjax.training import step
 
 PARTS = ("depth", "width", "devices", "state")
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
@@ -71,7 +70,7 @@ def sized(config: config_lib.Config, batch: int, **sizes: int) -> config_lib.Con
     sizes = {"width": config.model.width, "unroll": 1} | sizes
     sizes["heads"] = sizes["width"] // head
     changes = {f"model.{name}": size for name, size in sizes.items()}
-    return advise.apply(config, changes | {"train.batch_size": batch, "mesh.data": 1, "mesh.fsdp": -1})
+    return config.with_(changes | {"train.batch_size": batch, "mesh.data": 1, "mesh.fsdp": -1})
 
 
 def in_turn(measures: Sequence[Callable[[], Any]], rounds: int) -> np.ndarray:
@@ -112,10 +111,10 @@ def compiled(
 
 def make_step(config: config_lib.Config, compiled: jax.stages.Compiled) -> Callable[[], jax.Array]:
     """A function that runs one training step that was compiled for this machine."""
-    parts = build.parts(config, jax.devices())
-    state = state_lib.create(parts.denoiser, parts.optimizer, parts.mesh, config.train.seed)
-    split = mesh_lib.batch_sharding(parts.mesh)
-    with synthetic.batches(step.batch_shapes(config), config.train.seed, config.text.vocab_size, split) as batches:
+    planned = build.planned(config, jax.devices())
+    state = state_lib.create(planned.network, planned.optimizer, planned.mesh, config.train.seed)
+    shapes, split = planned.network.inputs.batch(config.train.batch_size), mesh_lib.batch_sharding(planned.mesh)
+    with synthetic.batches(shapes, config.train.seed, config.text.vocab_size, split) as batches:
         batch = next(batches).arrays
 
     def run() -> jax.Array:
@@ -200,7 +199,7 @@ def over_slices(large: config_lib.Config) -> list[Row]:
     """Rows of the part "state"."""
     rows: list[Row] = []
     for topology in map(topology_lib.parse, _SLICES):
-        found = memory.state_bytes(build.parts(large, topology.devices()).state)
+        found = memory.state_bytes(build.planned(large, topology.devices()).state)
         row = {"topology": str(topology), "devices": topology.chips}
         row |= {f"{kind}_bytes": size for kind, size in found.items() if size}
         rows.append(row | {"state_bytes": sum(found.values())})

@@ -3,14 +3,14 @@
 import child
 import jax
 
+from dfjax import assembly
 from dfjax import config as config_lib
 from dfjax.data import synthetic
-from dfjax.models import denoiser as denoiser_lib
+from dfjax.inputs import network as network_lib
 from dfjax.models import flops
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.plan import build
-from dfjax.training import optim, step
 from dfjax.training import state as state_lib
+from dfjax.training import step
 
 
 def recipe(sizes: child.Sizes) -> config_lib.Config:
@@ -33,14 +33,13 @@ def make(sizes: child.Sizes, written: str = "") -> child.Work:
     """``written``: a config as JSON, which then counts instead of the sizes."""
     config = config_lib.from_json(written) if written else recipe(sizes)
     mesh = mesh_lib.make(config.mesh)
-    denoiser = denoiser_lib.make(config, config.text.vocab_size)
-    optimizer = optim.make(config, denoiser.described)
-    state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
+    network = network_lib.make(config, mesh=mesh)
+    optimizer = assembly.named_optimizer(config, network.described)
+    state = state_lib.create(network, optimizer, mesh, config.train.seed)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    train_step = step.make(denoiser, config, optimizer, build.null_caption(config), mesh, shardings)
-    with synthetic.batches(
-        step.batch_shapes(config), config.train.seed, config.text.vocab_size, mesh_lib.batch_sharding(mesh)
-    ) as batches:
+    train_step = step.make(network, optimizer, mesh, shardings)
+    shapes, split = network.inputs.batch(config.train.batch_size), mesh_lib.batch_sharding(mesh)
+    with synthetic.batches(shapes, config.train.seed, config.text.vocab_size, split) as batches:
         batch = next(batches).arrays
 
     def run(steps: int) -> None:
@@ -52,7 +51,7 @@ def make(sizes: child.Sizes, written: str = "") -> child.Work:
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     return child.Work(
         run,
-        flops.formula(state.params, denoiser.described, denoiser.work, config.train.batch_size),
+        flops.formula(state.params, network.described, network.denoiser.work, config.train.batch_size),
         count,
         f"jax {jax.__version__}",
     )

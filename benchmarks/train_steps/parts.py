@@ -30,14 +30,14 @@ def in_jax(sizes: child.Sizes, part: str) -> Callable[[], None]:
     import jax.numpy as jnp
     import ours
 
+    from dfjax import assembly
     from dfjax.diffusion import averaging
     from dfjax.models import attention
-    from dfjax.training import optim
 
     config, key = ours.recipe(sizes), jax.random.key(0)
     tokens, head = sizes.tokens + sizes.text_tokens, sizes.width // sizes.heads
     if part == "optimizer":
-        optimizer = optim.make(config, {})
+        optimizer = assembly.named_optimizer(config, {})
 
         def update(params, average, state, gradients):
             updates, state = optimizer.update(gradients, state, params)

@@ -9,13 +9,15 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 
 from dfjax.core import trees
+from dfjax.objective.diffusion import Diffusion
 from dfjax.training import step
 
-_draw, _loss_and_gradients = step.draw, step.loss_and_gradients
+_draw, _loss_and_gradients = Diffusion.draw, step.loss_and_gradients
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,36 +38,37 @@ class Fault:
         return (number == self.number - 1) & (attempt == self.attempt)
 
 
-def patches(faults: Sequence[Fault]) -> dict[str, Callable]:
-    """What to put in place of functions of ``dfjax.training.step``, before a step is made."""
+def patches(faults: Sequence[Fault]) -> list[tuple[Any, str, Callable]]:
+    """Where to put which functions before a step is made: each one's owner, its name, and what takes its place."""
 
-    def draw(config, number, attempt, index, shape):
-        draws = _draw(config, number, attempt, index, shape)
+    def draw(self, keys, shape):
+        draws = _draw(self, keys, shape)
         eps = draws.eps
         for fault in faults:
             if fault.where == "noise":
-                here = fault.is_here(number, attempt) & (index == fault.row)
+                here = fault.is_here(keys.step, keys.attempt) & (keys.index == fault.row)
                 eps = jnp.where(here.reshape(-1, 1, 1, 1), fault.value, eps)
         return draws._replace(eps=eps)
 
-    def loss_and_gradients(denoiser, config, null, state, batch, index):
-        loss, gradients = _loss_and_gradients(denoiser, config, null, state, batch, index)
+    def loss_and_gradients(network, denoiser, state, batch, index):
+        means, gradients = _loss_and_gradients(network, denoiser, state, batch, index)
         for fault in faults:
             here = fault.is_here(state.step, state.attempt) & jnp.any(index == fault.row)
 
             def put(name, leaf, here=here, fault=fault):
                 return jnp.where(here, fault.value, leaf) if fault.where == name else leaf
 
-            loss, gradients = put("loss", loss), trees.map_named(put, gradients)
-        return loss, gradients
+            means = means | {"loss": put("loss", means["loss"])}
+            gradients = trees.map_named(put, gradients)
+        return means, gradients
 
-    return {"draw": draw, "loss_and_gradients": loss_and_gradients}
+    return [(Diffusion, "draw", draw), (step, "loss_and_gradients", loss_and_gradients)]
 
 
 def plant(words: str) -> None:
     """Plant faults, a JSON list of what :class:`Fault` takes, in all steps that this process is going to make."""
-    for name, function in patches([Fault(**fault) for fault in json.loads(words)]).items():
-        setattr(step, name, function)
+    for owner, name, function in patches([Fault(**fault) for fault in json.loads(words)]):
+        setattr(owner, name, function)
 
 
 if __name__ == "__main__":

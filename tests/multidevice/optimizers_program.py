@@ -16,7 +16,6 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import optim
 from dfjax.training import state as state_lib
 from tests import small
 
@@ -31,9 +30,8 @@ UPDATES = 2
 
 def run(name: str, mesh_name: str, out: pathlib.Path) -> None:
     """Write down the parameters after some updates with given gradients, and how the state is split."""
-    config = small.config(VALUES | {"optim.name": name})
-    network = small.denoiser(VALUES)
-    optimizer = optim.make(config, network.described)
+    network = small.network(VALUES | {"optim.name": name})
+    optimizer = small.optimizer(network)
     mesh = mesh_lib.make(MESHES[mesh_name], jax.devices()[:1] if mesh_name == "one" else jax.devices())
     state = state_lib.create(network, optimizer, mesh, seed=0)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
@@ -57,7 +55,7 @@ def run(name: str, mesh_name: str, out: pathlib.Path) -> None:
     if mesh_name == "eight":
         items = {"params": state.params, "ema": state.ema, "optimizer": state.optimizer}
         with Checkpoints(Workdir(out / name).checkpoints, keep_last=1) as checkpoints:
-            checkpoints.save(1, items, {"config": config.to_dict()}, small.tokenizer().model)
+            checkpoints.save(1, items, {"config": network.config.to_dict()}, small.tokenizer().model)
 
 
 def main(out: str, *names: str) -> None:

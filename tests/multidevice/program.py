@@ -3,8 +3,8 @@
 python program.py DATA_FOLDER OUT_FOLDER LAYOUT...
 """
 
+import contextlib
 import dataclasses
-import functools
 import itertools
 import pathlib
 import sys
@@ -20,13 +20,12 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.data import pipeline, sources, synthetic
-from dfjax.inputs import codec, conditioning
-from dfjax.inputs.spec import Inputs
-from dfjax.models.denoiser import null_features
+from dfjax.inputs.network import Network
+from dfjax.objective import diffusion, port
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.parallel import torus
-from dfjax.training import optim, step
 from dfjax.training import state as state_lib
+from dfjax.training import step
 from tests import small
 from tests.faults import planted
 from tests.multidevice import layouts
@@ -36,14 +35,13 @@ ATTEMPT = 1
 
 
 def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) -> None:
-    config = small.config(layout.values | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
+    network = small.network(layout.values | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
+    config = network.config
     devices = jax.devices()[: layout.count]
     mesh = mesh_lib.make(layout.mesh, devices)
-    network = small.denoiser(layout.values)
-    mesh_lib.check_divides(mesh, network.work, config.train.batch_size, layout.accumulation)
+    mesh_lib.check_divides(mesh, network.denoiser.work, config.train.batch_size, layout.accumulation)
     torus.stages = lambda mesh, axis: torus.groups(layout.torus) if layout.torus else ()
-    batch = _batch(config, mesh)
-    null = null_features(config) if config.text.features else small.tokenizer().null()
+    batch = _batch(network, mesh)
     # Plain descent, which also keeps the gradients it was given.
     keep = optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params), lambda gradients, kept, params=None: (gradients, gradients)
@@ -51,27 +49,34 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     optimizer = optax.chain(keep, optax.sgd(0.1))
     state, shardings = _state(network, optimizer, mesh)
 
-    draw = jax.jit(
-        functools.partial(step.draw, config, shape=network.image_shape),
-        in_shardings=(None, None, mesh_lib.batch_sharding(mesh)),
-    )
-    draws = draw(state.step, state.attempt, jnp.arange(config.train.batch_size, dtype=jnp.int32))
-    after, metrics = step.make(network, config, optimizer, null, mesh, shardings)(state, batch)
+    def draw(number, attempt, index) -> diffusion.Draws:
+        return _draws(config, number, attempt, index, network.inputs.codec.shape)
+
+    drawn = jax.jit(draw, in_shardings=(None, None, mesh_lib.batch_sharding(mesh)))
+    draws = drawn(state.step, state.attempt, jnp.arange(config.train.batch_size, dtype=jnp.int32))
+    after, metrics = step.make(network, optimizer, mesh, shardings)(state, batch)
     results = {"batch": batch, "draws": draws._asdict(), "metrics": metrics}
     results |= {"levels": _levels(mesh)} if not layout.network else {}
     results |= {"gradients": after.optimizer[0], "params": after.params, "ema": after.ema, "averages": after.averages}
     np.savez(out / f"{name}.npz", **{key: np.asarray(value) for key, value in trees.named_leaves(results).items()})
 
 
-def _batch(config: config_lib.Config, mesh):
+def _draws(config: config_lib.Config, number, attempt, index, shape: tuple[int, ...]) -> diffusion.Draws:
+    """All that is random in a step, for rows of the global batch."""
+    keys = port.Keys(config.train.seed, number, attempt, index, config.train.batch_size)
+    return diffusion.make(config).draw(keys, shape)
+
+
+def _batch(network: Network, mesh):
+    config = network.config
     if config.data.name == synthetic.NAME:
-        shapes, rows = step.batch_shapes(config), mesh_lib.batch_sharding(mesh)
+        shapes, rows = network.inputs.batch(config.train.batch_size), mesh_lib.batch_sharding(mesh)
         with synthetic.batches(shapes, config.train.seed, small.VOCAB, rows, start=NUMBER) as batches:
             return next(batches).arrays
     source = sources.open_source(config.data, config.data.split)
     with pipeline.training_batches(
         source,
-        Inputs(codec.identity(config), conditioning.Tokens(small.tokenizer()), source.columns),
+        dataclasses.replace(network.inputs, columns=source.columns),
         config.data,
         seed=config.train.seed,
         batch_size=config.train.batch_size,
@@ -93,7 +98,7 @@ def _levels(mesh) -> dict[str, jax.Array]:
 
     def draw(index):
         number, attempt = jnp.int32(NUMBER), jnp.int32(ATTEMPT)
-        return {name: step.draw(config, number, attempt, index, (1, 1, 1)).t for name, config in configs.items()}
+        return {name: _draws(config, number, attempt, index, (1, 1, 1)).t for name, config in configs.items()}
 
     rows = jnp.arange(layouts.VALUES["train.batch_size"], dtype=jnp.int32)
     return jax.jit(draw, in_shardings=mesh_lib.batch_sharding(mesh))(rows)
@@ -117,17 +122,17 @@ def _state(network, optimizer, mesh):
 
 def poison(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) -> None:
     """A step in which one row of 32, so one device of eight, has noise that is not finite."""
-    config = small.config(layouts.VALUES | {"data.dir": data_folder})
+    network = small.network(layouts.VALUES | {"data.dir": data_folder})
     mesh = mesh_lib.make(layout.mesh, jax.devices()[: layout.count])
-    network = small.denoiser(layouts.VALUES)
-    optimizer = optim.make(config, network.described)
+    optimizer = small.optimizer(network)
     state, shardings = _state(network, optimizer, mesh)
     kept = ("params", "ema", "optimizer", "averages")
     before = jax.device_get({part: getattr(state, part) for part in kept})
-    functions = planted.patches([planted.Fault(NUMBER + 1, "noise", float("nan"), row=9, attempt=ATTEMPT)])
-    with unittest.mock.patch.multiple(step, **functions):
-        take = step.make(network, config, optimizer, small.tokenizer().null(), mesh, shardings)
-        after, metrics = take(state, _batch(config, mesh))
+    with contextlib.ExitStack() as until:
+        for patch in planted.patches([planted.Fault(NUMBER + 1, "noise", float("nan"), row=9, attempt=ATTEMPT)]):
+            until.enter_context(unittest.mock.patch.object(*patch))
+        take = step.make(network, optimizer, mesh, shardings)
+        after, metrics = take(state, _batch(network, mesh))
     results = {"before": before, "after": {part: getattr(after, part) for part in kept}, "metrics": metrics}
     # As each device has it: none may go its own way.
     results |= {"skipped": [np.asarray(shard.data) for shard in after.skipped.addressable_shards]}
@@ -138,9 +143,8 @@ def poison(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Pat
 
 def save_sharded(out: pathlib.Path) -> None:
     """A new state on 1x8x1 with the real optimizer, to be restored elsewhere; and the share that each device holds."""
-    config = small.config(layouts.VALUES)
-    network = small.denoiser(layouts.VALUES)
-    optimizer = optim.make(config, network.described)
+    network = small.network(layouts.VALUES)
+    optimizer = small.optimizer(network)
     mesh = mesh_lib.make(config_lib.Mesh(data=1, fsdp=8))
     state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=(0.2,))
     shards = [
@@ -151,7 +155,7 @@ def save_sharded(out: pathlib.Path) -> None:
     # Averages begin as zeros, which would not tell one from another.
     arrays = {"params": state.params, "ema": state.ema, "optimizer": state.optimizer, "averages": {"0.2": state.params}}
     with Checkpoints(Workdir(out).checkpoints, keep_last=1) as checkpoints:
-        checkpoints.save(1, arrays, {"config": config.to_dict()}, small.tokenizer().model)
+        checkpoints.save(1, arrays, {"config": network.config.to_dict()}, small.tokenizer().model)
     np.savez(out / "saved.npz", **{name: np.asarray(leaf) for name, leaf in trees.named_leaves(arrays).items()})
 
 

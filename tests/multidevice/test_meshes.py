@@ -15,7 +15,6 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import optim
 from dfjax.training import state as state_lib
 from tests import small
 from tests.data import tiny
@@ -130,9 +129,9 @@ def test_parameters_average_and_moments_are_really_split(written):
 
 
 def test_what_eight_devices_saved_one_device_restores(written):
-    network = small.denoiser(layouts.VALUES)
+    network = small.network(layouts.VALUES)
     one = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    wanted = state_lib.abstract(network, optim.make(small.config(layouts.VALUES), network.described), one, (0.2,))
+    wanted = state_lib.abstract(network, small.optimizer(network), one, (0.2,))
     items = {"params": wanted.params, "ema": wanted.ema, "optimizer": wanted.optimizer, "averages": wanted.averages}
     with Checkpoints(Workdir(written).checkpoints) as checkpoints:
         restored = trees.named_leaves(checkpoints.arrays(1, items))

@@ -14,8 +14,8 @@ from dfjax import config as config_lib
 from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
+from dfjax.core.registry import OPTIMIZERS
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import optim
 from dfjax.training import state as state_lib
 from tests import small
 from tests.multidevice.optimizers_program import VALUES
@@ -45,7 +45,7 @@ def _parts(written, name):
 
 
 @GATE
-@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_updates_are_those_of_one_device(name, written):
     wanted, found = np.load(written / f"{name} one.npz"), np.load(written / f"{name} eight.npz")
     assert set(found) == set(wanted)
@@ -88,12 +88,11 @@ def test_a_factored_moment_of_a_square_matrix_too(written):
 
 
 @GATE
-@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_what_eight_devices_saved_one_device_restores(name, written):
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network = small.denoiser(VALUES)
-    optimizer = optim.make(small.config(VALUES | {"optim.name": name}), network.described)
-    wanted = state_lib.abstract(network, optimizer, mesh)
+    network = small.network(VALUES | {"optim.name": name})
+    wanted = state_lib.abstract(network, small.optimizer(network), mesh)
     items = {"params": wanted.params, "ema": wanted.ema, "optimizer": wanted.optimizer}
     with Checkpoints(Workdir(written / name).checkpoints) as checkpoints:
         restored = checkpoints.arrays(1, items)

@@ -8,7 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dfjax import config
 from dfjax.data import pipeline, sources
-from dfjax.training import step
+from dfjax.objective import diffusion, port
 from tests.data import tiny
 
 BATCH, STEPS = 8, 4
@@ -37,8 +37,11 @@ def levels(density: str, sharding) -> jax.Array:
     made = config.resolve({"train": {"batch_size": BATCH}, "diffusion": {"timesteps": density}})
     rows = np.arange(BATCH, dtype=np.int32)
     index = jax.make_array_from_callback(rows.shape, sharding, lambda part: rows[part])
-    draw = jax.jit(lambda index: step.draw(made, 3, 1, index, (1, 1, 1)).t, out_shardings=sharding)
-    return draw(index)
+
+    def drawn(index):
+        return diffusion.make(made).draw(port.Keys(made.train.seed, 3, 1, index, BATCH), (1, 1, 1)).t
+
+    return jax.jit(drawn, out_shardings=sharding)(index)
 
 
 def some_batches(source, data, sharding) -> list[pipeline.Batch]:

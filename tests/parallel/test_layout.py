@@ -5,7 +5,7 @@ import pytest
 from jax.sharding import AbstractMesh, AxisType
 
 from dfjax.parallel import layout, mesh, torus
-from dfjax.training import optim, state, step
+from dfjax.training import state, step
 from tests import small
 
 
@@ -28,16 +28,15 @@ def _gathers(jaxpr) -> int:
 
 @pytest.mark.parametrize(("remat", "backward"), [("none", 8), ("attention", 8), ("dots", 9), ("full", 9)])
 def test_weights_are_gathered_again_in_the_backward_pass(remat, backward, monkeypatch):
-    values = {"model.remat": remat, "text.depth": 0}
-    config, network = small.config(values), small.denoiser(values)
+    network = small.network({"model.remat": remat, "text.depth": 0})
     over = AbstractMesh((1, 1, 4, 1, 1), mesh.AXES, axis_types=(AxisType.Auto,) * 5)
     monkeypatch.setattr(torus, "stages", lambda mesh, axis: ())
     monkeypatch.setattr(layout, "_kernel", lambda model, work, mesh: layout.joint)
-    optimizer = optim.make(config, network.described)
+    optimizer = small.optimizer(network)
     shapes = state.abstract(network, optimizer, over)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-    null = small.tokenizer().null()
-    traced = step.make(network, config, optimizer, null, over, shardings).trace(shapes, step.batch_shapes(config))
+    batch = network.inputs.batch(network.config.train.batch_size)
+    traced = step.make(network, optimizer, over, shardings).trace(shapes, batch)
     gathers = [_gathers(scan.params["jaxpr"].jaxpr) for scan in _scans(traced.jaxpr.jaxpr)]
     # A layer's eight kernels and the bias of its modulation, which no gradient needs unless it is added again.
     assert [count for count in gathers if count] == [9, backward]

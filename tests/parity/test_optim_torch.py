@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from dfjax import assembly
 from dfjax.models.parameters import Description
 from dfjax.training import optim
 from tests import small
@@ -27,7 +28,7 @@ def test_clipped_adamw_with_a_schedule_goes_the_same_way():
     rng = np.random.default_rng(0)
     kernel, bias, matrix = rng.normal(size=(4, 3)), rng.normal(size=3), rng.normal(size=(8, 4))
     config = small.config(VALUES)
-    optimizer, rate = optim.make(config, DESCRIBED), optim.learning_rate(config)
+    optimizer, rate = assembly.named_optimizer(config, DESCRIBED), optim.learning_rate(config)
 
     params = {"layer": {"kernel": jnp.asarray(kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}}
     state = optimizer.init(params)

@@ -309,7 +309,7 @@ def test_grids_of_noise_levels_are_theirs(name, grid, option):
     noising = make(name, steps=LEVELS)
     scheduler = _make("DPMSolverMultistepScheduler", noising, **{option: True})
     scheduler.set_timesteps(12)
-    ends = grids.Ends(smallest=float(noising.ratio(np.asarray(1 / LEVELS))), largest=1e3)
+    ends = grids.Ends(grid_min=float(noising.ratio(np.asarray(1 / LEVELS))), grid_max=1e3)
     ours = noising.ratio(grids.make(grid, noising, 12, ends))
     np.testing.assert_allclose(ours, scheduler.sigmas, rtol=1e-4)
 

@@ -221,6 +221,6 @@ def test_words_after_giving_up_say_that_not_all_was_tried(plan, monkeypatch):
 
 def test_a_change_is_a_config():
     config = small.config()
-    changed = advise.apply(config, {"model.remat": "full", "mesh.fsdp": -1, "mesh.data": 1})
+    changed = config.with_({"model.remat": "full", "mesh.fsdp": -1, "mesh.data": 1})
     assert (changed.model.remat, changed.mesh.fsdp, changed.mesh.data) == ("full", -1, 1)
     assert changed.optim == config.optim

@@ -8,10 +8,10 @@ from configs import mmdit_2b_512
 from dfjax import config as config_lib
 from dfjax.config import ConfigError
 from dfjax.core import trees
-from dfjax.models import denoiser as denoiser_lib
+from dfjax.inputs import network as network_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build, flops, memory, topology
-from dfjax.training import optim, state, step
+from dfjax.training import state, step
 from tests import small
 from tests.plan import targets
 
@@ -31,19 +31,19 @@ MMDIT = {
 def test_the_traced_program_is_the_one_that_training_jits():
     config = small.config()
     traced = build.trace(config, jax.devices()[:1])
-    network = small.denoiser()
-    optimizer = optim.make(config, network.described)
+    network = network_lib.make(config)
+    optimizer = small.optimizer(network)
     there = state.abstract(network, optimizer, traced.mesh)
     where = jax.tree.map(lambda leaf: leaf.sharding, there)
-    null = build.null_caption(config)
-    own = step.make(network, config, optimizer, null, traced.mesh, where).trace(there, step.batch_shapes(config))
+    batch = network.inputs.batch(config.train.batch_size)
+    own = step.make(network, optimizer, traced.mesh, where).trace(there, batch)
     assert own.lower().as_text() == traced.trace.lower().as_text()
 
 
 def test_state_is_counted_by_kind():
-    parts = build.parts(small.config(STDS), jax.devices()[:1])
-    own = 4 * trees.size(parts.state.params)
-    found = memory.state_bytes(parts.state)
+    planned = build.planned(small.config(STDS), jax.devices()[:1])
+    own = 4 * trees.size(planned.state.params)
+    found = memory.state_bytes(planned.state)
     assert {kind: found[kind] for kind in ("params", "ema", "averages")} == {
         "params": own,
         "ema": own,
@@ -55,9 +55,8 @@ def test_state_is_counted_by_kind():
 
 def test_the_state_of_2b_falls_as_one_over_the_number_of_devices():
     """From 8 to 256 within 5%: nothing of size is left whole on every device."""
-    values = config_lib.resolve(mmdit_2b_512.get_config().to_dict())
-    network = denoiser_lib.make(values, values.text.vocab_size)
-    optimizer = optim.make(values, network.described)
+    network = network_lib.make(config_lib.resolve(mmdit_2b_512.get_config().to_dict()))
+    optimizer = small.optimizer(network)
 
     def on_all(devices: int) -> int:
         mesh = AbstractMesh((1, 1, devices, 1, 1), mesh_lib.AXES, axis_types=(AxisType.Auto,) * 5)

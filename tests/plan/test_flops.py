@@ -2,17 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType
 from jax.sharding import PartitionSpec as P
 
 from dfjax.models import attention
 from dfjax.models import flops as model_flops
-from dfjax.models.denoiser import null_features
-from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import flops
-from dfjax.training import optim, state, step
+from dfjax.training import state, step
 from tests import small
 
 SIDE = 16
@@ -36,15 +33,12 @@ def _count(function, *shapes) -> flops.Counts:
 
 def _step(values: dict):
     """The traced training step of a config, and its operations by formula."""
-    config, denoiser = small.config(values), small.denoiser(values)
-    mesh = mesh_lib.make(config.mesh, jax.devices()[:1])
-    optimizer = optim.make(config, denoiser.described)
-    abstract = state.abstract(denoiser, optimizer, mesh)
-    null = null_features(config) if config.text.features else np.ones(config.text.max_tokens, np.int32)
+    network = small.network(values)
+    mesh, optimizer, rows = small.one_device(), small.optimizer(network), network.config.train.batch_size
+    abstract = state.abstract(network, optimizer, mesh)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-    known = denoiser.described, denoiser.work, config.train.batch_size
-    jitted = step.make(denoiser, config, optimizer, null, mesh, shardings)
-    return jitted.trace(abstract, step.batch_shapes(config)), model_flops.formula(abstract.params, *known)
+    traced = step.make(network, optimizer, mesh, shardings).trace(abstract, network.inputs.batch(rows))
+    return traced, model_flops.formula(abstract.params, network.described, network.denoiser.work, rows)
 
 
 @pytest.mark.parametrize(

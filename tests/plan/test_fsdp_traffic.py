@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding
 
-from dfjax.models import denoiser as denoiser_lib
+from dfjax import config as config_lib
+from dfjax.inputs import network as network_lib
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import traffic
-from dfjax.training import optim, state, step
+from dfjax.training import state, step
 from tests import small
 from tests.plan import targets
 
@@ -43,23 +44,25 @@ VALUES = {
 }
 
 
+def _network(values=None):
+    return network_lib.make(small.config(VALUES | (values or {})))
+
+
 def _read(values=None, sizes=None):
     """The collectives of a compiled step on v5e:4x4, and the bytes that each chip must send for its split weights."""
     sizes = {"replica": 1, "data": 1, "fsdp": 16, "tensor": 1, "context": 1} | (sizes or {})
-    config = small.config(VALUES | (values or {}))
+    network = _network(values)
     flat = targets.mesh("v5e:4x4", all=16).devices.ravel().tolist()
-    mesh = mesh_lib.make(type(config.mesh)(**sizes), flat)
-    network = denoiser_lib.make(config, 300)
-    optimizer = optim.make(config, network.described)
+    mesh = mesh_lib.make(config_lib.Mesh(**sizes), flat)
+    optimizer = small.optimizer(network)
     shapes = state.abstract(network, optimizer, mesh)
     rows = NamedSharding(mesh, mesh_lib.BATCH)
     batch = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows)
-        for name, leaf in step.batch_shapes(config).items()
+        for name, leaf in network.inputs.batch(network.config.train.batch_size).items()
     }
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-    null = denoiser_lib.null_features(config)
-    jitted = step.make(network, config, optimizer, null, mesh, shardings)
+    jitted = step.make(network, optimizer, mesh, shardings)
     found = traffic.collectives(jitted.lower(shapes, batch).compile().as_text(), mesh)
     split = sum(x.size for x in jax.tree.leaves(shapes.params) if "fsdp" in x.sharding.spec)
     n = sizes["fsdp"]
@@ -158,4 +161,4 @@ def test_over_context_only_keys_values_and_the_parts_of_gradients_move():
 
 
 def small_params():
-    return denoiser_lib.make(small.config(VALUES), 300).abstract_params()
+    return _network().abstract_params()

@@ -5,10 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfjax import config as config_lib
 from dfjax.diffusion import averaging
-from dfjax.parallel import mesh as mesh_lib
-from dfjax.training import optim
 from dfjax.training import state as state_lib
 from tests import small
 
@@ -72,7 +69,5 @@ def test_a_planted_fault_is_seen(fault, run, monkeypatch):
 
 def test_averages_are_kept_only_where_the_config_names_lengths(run):
     assert set(run[0].averages) == {"0.05", "0.1"}
-    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network = small.denoiser()
-    optimizer = optim.make(small.config(), network.described)
-    assert state_lib.abstract(network, optimizer, mesh).averages == {}
+    network = small.network()
+    assert state_lib.abstract(network, small.optimizer(network), small.one_device()).averages == {}

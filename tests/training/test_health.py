@@ -11,7 +11,7 @@ import pytest
 from dfjax.checkpoint.store import ARRAYS, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
-from dfjax.training import health, loop, step
+from dfjax.training import health, loop
 from tests import small
 from tests.data import tiny
 from tests.faults import planted
@@ -33,8 +33,8 @@ def plant(monkeypatch):
     """Plant faults in the steps that are made from now on."""
 
     def put(*faults):
-        for name, function in planted.patches(faults).items():
-            monkeypatch.setattr(step, name, function)
+        for owner, name, function in planted.patches(faults):
+            monkeypatch.setattr(owner, name, function)
 
     return put
 

@@ -6,8 +6,10 @@ import numpy as np
 import optax
 import pytest
 
+from dfjax import assembly
 from dfjax.config import ConfigError
 from dfjax.core import trees
+from dfjax.core.registry import OPTIMIZERS
 from dfjax.models.parameters import LAYERS, Description
 from dfjax.training import optim
 from tests import small
@@ -60,7 +62,7 @@ def _described(params):
 
 def _first_update(values, gradient):
     params = {"a": {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.full(2, 2.0)}, "gain": jnp.full(2, 2.0)}
-    optimizer = optim.make(
+    optimizer = assembly.named_optimizer(
         small.config({"optim.warmup_steps": 0, "optim.learning_rate": 0.1} | values), _described(params)
     )
     gradients = {
@@ -70,7 +72,7 @@ def _first_update(values, gradient):
     return optimizer.update(gradients, optimizer.init(params), params)[0]
 
 
-@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_only_matrices_decay(name):
     updates = _first_update({"optim.name": name, "optim.weight_decay": 0.5}, 0.0)
     np.testing.assert_allclose(updates["a"]["kernel"], -0.1 * 0.5 * 2.0, rtol=1e-6)
@@ -86,7 +88,7 @@ def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_gradient():
 @pytest.mark.parametrize(("clip", "expected"), [(1.0, 1.0), (0.0, 800.0)])
 def test_gradients_are_clipped_by_their_global_norm(clip, expected):
     params = {"a": {"kernel": jnp.zeros((4, 4))}}
-    optimizer = optim.make(small.config({"optim.clip_norm": clip}), _described(params))
+    optimizer = assembly.named_optimizer(small.config({"optim.clip_norm": clip}), _described(params))
     state = optimizer.update({"a": {"kernel": jnp.full((4, 4), 200.0)}}, optimizer.init(params), params)[1]
     first_moment = state[-1][0].mu["a"]["kernel"]
     assert float(jnp.linalg.norm(first_moment)) == pytest.approx(0.1 * expected, rel=1e-5)
@@ -95,7 +97,7 @@ def test_gradients_are_clipped_by_their_global_norm(clip, expected):
 def _steps(values, params, gradients, count=1):
     """What each of ``count`` updates of an unclipped optimizer is, all with the same gradients."""
     plain = {"optim.clip_norm": 0.0, "optim.warmup_steps": 0, "optim.decay": "none", "optim.learning_rate": 0.01}
-    optimizer = optim.make(small.config(plain | values), _described(params))
+    optimizer = assembly.named_optimizer(small.config(plain | values), _described(params))
     state, updates = optimizer.init(params), []
     for _ in range(count):
         update, state = optimizer.update(gradients, state, params)
@@ -111,7 +113,7 @@ def _rms(x):
     return float(jnp.sqrt(jnp.mean(jnp.square(x))))
 
 
-@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_goes_down(name):
     inputs, wanted = _normal(64, 8), _normal(64, 4, seed=1)
     params = {
@@ -126,7 +128,7 @@ def test_each_optimizer_goes_down(name):
         return jnp.mean((x @ params["out"]["kernel"] - wanted) ** 2)
 
     values = {"optim.name": name, "optim.learning_rate": 0.01, "train.num_steps": 60, "optim.weight_decay": 0.01}
-    optimizer = optim.make(small.config(values), _described(params))
+    optimizer = assembly.named_optimizer(small.config(values), _described(params))
 
     @jax.jit
     def step(params, state):
@@ -194,7 +196,7 @@ def test_muon_leaves_all_but_the_matrices_of_layers_to_adamw():
 
 
 def _bytes_for_each_parameter(name, params):
-    optimizer = optim.make(small.config({"optim.name": name}), _described(params))
+    optimizer = assembly.named_optimizer(small.config({"optim.name": name}), _described(params))
     state = jax.eval_shape(optimizer.init, params)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return size / sum(leaf.size for leaf in jax.tree.leaves(params))
