@@ -66,8 +66,9 @@ bench: $(VENV)/.with-emoji$(comma)eval  ## time the parts, one after another; BE
 
 docs: $(VENV)/.with-docs  ## write docs/config.md from the schema, and draw the pictures of docs/diffusion.md
 	@keys=$$($(BIN)/python -c 'from dfjax import config; print(config.describe())') && \
-	  printf '# Config keys\n\nWritten by `make docs` from `dfjax/config.py`.\n\n```\n%s\n```\n' "$$keys" > docs/config.md
+	  printf '# Config keys\n\nWritten by `make docs` from `dfjax/config/`.\n\n```\n%s\n```\n' "$$keys" > docs/config.md
 	@echo 'wrote docs/config.md'
+	@$(BIN)/python docs/api.py
 	@$(BIN)/python docs/figures.py
 
 clean:  ## remove .venv and caches; data (.cache) and runs stay

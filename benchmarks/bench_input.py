@@ -24,11 +24,13 @@ from PIL import Image
 
 from dfjax import config as config_lib
 from dfjax.data import pipeline, sources
+from dfjax.inputs import codec, conditioning
 from dfjax.inputs import tokenizer as tokenizer_lib
+from dfjax.inputs.spec import Inputs
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
 _PARTS = flags.DEFINE_list("parts", ["host", "step", "index"], "what to measure")
@@ -39,12 +41,18 @@ _PICTURES = 2000
 _RECORDS = 10_000_000
 
 
+def _inputs(config: config_lib.Config, source, tokenizer) -> Inputs:
+    return Inputs(codec.identity(config), conditioning.Tokens(tokenizer), source.columns)
+
+
 def host(config: config_lib.Config, source, tokenizer) -> None:
     """Pictures a second of one core, of the pipeline and of the bare decoder."""
     seed, side = config.train.seed, config.data.resolution
     count = min(_PICTURES, len(source))
     indices = [pipeline.position_to_index(len(source), seed, position) for position in range(count)]
     files = [source[index].image for index in indices]
+
+    inputs = _inputs(config, source, tokenizer)
 
     def whole(examples, epoch: int) -> None:
         for position in range(count):
@@ -62,7 +70,7 @@ def host(config: config_lib.Config, source, tokenizer) -> None:
 
     rates = []
     for _ in range(_ROUNDS.value):
-        examples = pipeline.training_examples(source, tokenizer, config.data, seed)
+        examples = pipeline.training_examples(source, inputs, config.data, seed)
         rates.append((rate(whole, examples, 0), rate(whole, examples, 1), rate(bare)))
     for column, name in enumerate(("first epoch", "later epochs", "bare decoder")):
         share = statistics.median(row[column] / row[2] for row in rates)
@@ -72,13 +80,14 @@ def host(config: config_lib.Config, source, tokenizer) -> None:
 def training(config: config_lib.Config, source, tokenizer) -> None:
     """Wall time of a step on real and on synthetic input."""
     mesh = mesh_lib.make(config.mesh)
-    denoiser, optimizer = denoiser_lib.make(config, tokenizer.vocab_size), optim.make(config)
+    denoiser = denoiser_lib.make(config, tokenizer.vocab_size)
+    optimizer = optim.make(config, denoiser.described)
     state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     train_step = step.make(denoiser, config, optimizer, tokenizer.null(), mesh, shardings)
     batches = pipeline.training_batches(
         source,
-        tokenizer,
+        _inputs(config, source, tokenizer),
         config.data,
         seed=config.train.seed,
         batch_size=config.train.batch_size,
@@ -121,7 +130,8 @@ def index(config: config_lib.Config, tokenizer) -> None:
     """What it costs to shuffle ten million records."""
     tracemalloc.start()
     began = time.perf_counter()
-    pipeline.training_examples(Numbers(), tokenizer, config.data, config.train.seed)
+    inputs = Inputs(codec.identity(config), conditioning.Tokens(tokenizer))
+    pipeline.training_examples(Numbers(), inputs, config.data, config.train.seed)
     pipeline.position_to_index(_RECORDS, config.train.seed, 0)
     first = time.perf_counter() - began
     began = time.perf_counter()

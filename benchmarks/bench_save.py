@@ -24,7 +24,7 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.data import synthetic
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import loop, run, step
+from dfjax.training import loop, run, step
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")
 _ROUNDS = flags.DEFINE_integer("rounds", 6, "pairs of rounds", lower_bound=1)

@@ -37,8 +37,8 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.cli import app
 from dfjax.core import images
-from dfjax.data import captions, sources, transforms
-from dfjax.datasets import recolour
+from dfjax.data import captions, transforms
+from dfjax.datasets import emoji, recolour
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import generate, restore
 
@@ -76,15 +76,15 @@ class Real:
 
 def real_pictures(data: config_lib.Data, split: str) -> Real:
     """All of a split, rendered as training sees them, with their alpha masks."""
-    source = sources.open_source(data, split)
+    source = emoji.open_source(data, split)
     records = [source[i] for i in range(len(source))]
     return Real(
-        images=np.stack([transforms.render(r.image, data.resolution) for r in records]),
+        images=np.stack([transforms.render(r.image, (data.resolution, data.resolution)) for r in records]),
         masks=np.stack([_mask(r.image, data.resolution) for r in records]),
         concepts=np.array([r.concept for r in records]),
         styles=np.array([r.style for r in records]),
         objects=np.array([r.object for r in records]),
-        texts=tuple(captions.canonical(r) for r in records),
+        texts=tuple(r.text for r in records),
     )
 
 
@@ -174,7 +174,7 @@ class Artist:
         self.run = restore.load(workdir, self.mesh)
         self.guidance = self.run.config.sample.guidance if guidance is None else guidance
         run = self.run
-        self.sampler = generate.Sampler(run.denoiser, run.config, run.tokenizer, self.mesh, batch_size=32)
+        self.sampler = generate.Sampler(run.network, self.mesh, batch_size=32)
 
     def __call__(self, prompts: list[str], num: int) -> Pictures:
         """``num`` pictures of each prompt, prompt by prompt."""
@@ -187,7 +187,7 @@ class Artist:
 
     def film(self, prompt: str, columns: int) -> Pictures:
         run = self.run
-        sampler = generate.Sampler(run.denoiser, run.config, run.tokenizer, self.mesh, batch_size=1, film=True)
+        sampler = generate.Sampler(run.network, self.mesh, batch_size=1, film=True)
         pictures, frames = sampler(run.params, generate.requests([prompt], 1, self.guidance), _SAMPLE_SEED)
         return generate.film_strip(frames, pictures, columns)
 

@@ -37,8 +37,8 @@ from dfjax.data import synthetic
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import advise, build, memory
 from dfjax.plan import topology as topology_lib
-from dfjax.train import state as state_lib
-from dfjax.train import step
+from dfjax.training import state as state_lib
+from dfjax.training import step
 
 PARTS = ("depth", "width", "devices", "state")
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/emoji.py")

@@ -9,8 +9,8 @@ from dfjax.models import denoiser as denoiser_lib
 from dfjax.models import flops
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 
 
 def recipe(sizes: child.Sizes) -> config_lib.Config:
@@ -33,7 +33,8 @@ def make(sizes: child.Sizes, written: str = "") -> child.Work:
     """``written``: a config as JSON, which then counts instead of the sizes."""
     config = config_lib.from_json(written) if written else recipe(sizes)
     mesh = mesh_lib.make(config.mesh)
-    denoiser, optimizer = denoiser_lib.make(config, config.text.vocab_size), optim.make(config)
+    denoiser = denoiser_lib.make(config, config.text.vocab_size)
+    optimizer = optim.make(config, denoiser.described)
     state = state_lib.create(denoiser, optimizer, mesh, config.train.seed)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     train_step = step.make(denoiser, config, optimizer, build.null_caption(config), mesh, shardings)
@@ -49,7 +50,12 @@ def make(sizes: child.Sizes, written: str = "") -> child.Work:
         jax.block_until_ready(state)
 
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    return child.Work(run, flops.formula(config, state.params), count, f"jax {jax.__version__}")
+    return child.Work(
+        run,
+        flops.formula(state.params, denoiser.described, denoiser.work, config.train.batch_size),
+        count,
+        f"jax {jax.__version__}",
+    )
 
 
 if __name__ == "__main__":

@@ -32,12 +32,12 @@ def in_jax(sizes: child.Sizes, part: str) -> Callable[[], None]:
 
     from dfjax.diffusion import averaging
     from dfjax.models import attention
-    from dfjax.train import optim
+    from dfjax.training import optim
 
     config, key = ours.recipe(sizes), jax.random.key(0)
     tokens, head = sizes.tokens + sizes.text_tokens, sizes.width // sizes.heads
     if part == "optimizer":
-        optimizer = optim.make(config)
+        optimizer = optim.make(config, {})
 
         def update(params, average, state, gradients):
             updates, state = optimizer.update(gradients, state, params)

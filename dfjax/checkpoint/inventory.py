@@ -30,13 +30,13 @@ class Entry:
     checksums: bool
 
 
-def entries(room: Workdir) -> list[Entry]:
+def entries(workdir: Workdir) -> list[Entry]:
     """All checkpoints of a run by step, as their folders say; no array is read."""
     found = []
-    for step in room.steps():
-        folder = room.checkpoints / f"step_{step}"
+    for step in workdir.steps():
+        folder = workdir.checkpoints / f"step_{step}"
         entry = Entry(
-            step, str(folder), _size(folder), _committed(folder), room.incomplete(step), checksums.exist(folder)
+            step, str(folder), _size(folder), _committed(folder), workdir.incomplete(step), checksums.exist(folder)
         )
         # A run that is at work takes older ones away.
         if folder.exists():
@@ -62,47 +62,47 @@ def _committed(folder: Path) -> float:
         return 0.0
 
 
-def choose(room: Workdir, step: int | None) -> int:
+def choose(workdir: Workdir, step: int | None) -> int:
     """``step``, or the newest. Raises CheckpointError if it is not there."""
-    steps = require(room)
+    steps = require(workdir)
     if step is not None and step not in steps:
-        raise CheckpointError(f"{room.path} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
+        raise CheckpointError(f"{workdir.path} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
     return steps[-1] if step is None else step
 
 
-def require(room: Workdir) -> list[int]:
+def require(workdir: Workdir) -> list[int]:
     """All steps that have a folder, damaged ones among them. Raises CheckpointError if there are none."""
-    if steps := room.steps():
+    if steps := workdir.steps():
         return steps
-    raise CheckpointError(f"{room.path} has no checkpoint: `dfjax train --workdir={room.path}` makes them")
+    raise CheckpointError(f"{workdir.path} has no checkpoint: `dfjax train --workdir={workdir.path}` makes them")
 
 
-def describe(room: Workdir, step: int) -> dict[str, Any]:
+def describe(workdir: Workdir, step: int) -> dict[str, Any]:
     """What the checkpoint of ``step`` says of itself, and the arrays of each item by name. Raises CheckpointError."""
-    with Checkpoints(room.checkpoints) as checkpoints:
+    with Checkpoints(workdir.checkpoints) as checkpoints:
         meta = checkpoints.meta(step)
         items = {}
         for item in checkpoints.items:
-            if (room.checkpoints / f"step_{step}" / item).exists():
+            if (workdir.checkpoints / f"step_{step}" / item).exists():
                 leaves = trees.named_leaves(checkpoints.array_shapes(step, item))
                 items[item] = {name: {"shape": leaf.shape, "dtype": str(leaf.dtype)} for name, leaf in leaves.items()}
-        return {"step": step, "path": str(room.checkpoints / f"step_{step}"), "meta": meta, "items": items}
+        return {"step": step, "path": str(workdir.checkpoints / f"step_{step}"), "meta": meta, "items": items}
 
 
-def verify(room: Workdir, step: int) -> list[checksums.Fault] | None:
+def verify(workdir: Workdir, step: int) -> list[checksums.Fault] | None:
     """All files of a step that are not as they were saved; None where it never had checksums and lacks nothing.
 
     Raises:
       GoneError: the checkpoint was deleted meanwhile.
     """
     try:
-        with Checkpoints(room.checkpoints) as checkpoints:
+        with Checkpoints(workdir.checkpoints) as checkpoints:
             faults = checkpoints.verify(step)
     except CheckpointError:
-        _check_there(room, step)
+        _check_there(workdir, step)
         raise
-    lacks = [checksums.Fault(name, "missing") for name in room.incomplete(step)]
-    _check_there(room, step)
+    lacks = [checksums.Fault(name, "missing") for name in workdir.incomplete(step)]
+    _check_there(workdir, step)
     known = {fault.file for fault in faults or ()}
     if faults is None:
         return lacks or None
@@ -110,12 +110,12 @@ def verify(room: Workdir, step: int) -> list[checksums.Fault] | None:
     return faults + [each for each in lacks if not any(name.split("/")[0] == each.file for name in known)]
 
 
-def _check_there(room: Workdir, step: int) -> None:
-    if not (room.checkpoints / f"step_{step}").exists():
+def _check_there(workdir: Workdir, step: int) -> None:
+    if not (workdir.checkpoints / f"step_{step}").exists():
         raise GoneError(f"the checkpoint of step {step} was deleted while it was read")
 
 
-def prune(room: Workdir, keep_last: int, keep_every: int = 0, *, dry_run: bool = False) -> list[int]:
+def prune(workdir: Workdir, keep_last: int, keep_every: int = 0, *, dry_run: bool = False) -> list[int]:
     """Delete checkpoints but the ``keep_last`` (>= 1) newest whole ones, and those at multiples of ``keep_every``.
 
     Whole means that no checksum is wrong. Damaged ones count as nothing: those after the newest whole one stay, for
@@ -127,19 +127,20 @@ def prune(room: Workdir, keep_last: int, keep_every: int = 0, *, dry_run: bool =
     Raises:
       CheckpointError: no checkpoint is whole, or a run is writing here.
     """
-    steps = require(room)
+    steps = require(workdir)
     whole: list[int] = []
     for step in reversed(steps):
         with contextlib.suppress(GoneError):
-            if len(whole) < keep_last and not verify(room, step):
+            if len(whole) < keep_last and not verify(workdir, step):
                 whole.append(step)
     if not whole:
-        raise CheckpointError(f"no checkpoint of {room.path} is whole, so none is deleted: `dfjax checkpoint verify`")
+        words = f"no checkpoint of {workdir.path} is whole, so none is deleted: `dfjax checkpoint verify`"
+        raise CheckpointError(words)
     going = [
         step for step in steps if step < whole[0] and step not in whole and not (keep_every and step % keep_every == 0)
     ]
     if going and not dry_run:
-        with Checkpoints(room.checkpoints, keep_last=len(steps), patience_seconds=0) as checkpoints:
+        with Checkpoints(workdir.checkpoints, keep_last=len(steps), patience_seconds=0) as checkpoints:
             for step in going:
                 checkpoints.delete(step)
     return going

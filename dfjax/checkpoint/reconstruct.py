@@ -34,7 +34,7 @@ class Result:
     snapshots: int
 
 
-def reconstruct(room: Workdir, stds: Sequence[float], step: int | None = None) -> list[Result]:
+def reconstruct(workdir: Workdir, stds: Sequence[float], step: int | None = None) -> list[Result]:
     """Make the averages of lengths ``stds`` (in (0, 1/sqrt(12)]) over the first ``step`` steps, and keep them.
 
     All snapshots help, those after ``step`` too (EDM2, arXiv 2312.02696, section 3.2). By default ``step`` is the
@@ -43,9 +43,9 @@ def reconstruct(room: Workdir, stds: Sequence[float], step: int | None = None) -
     Raises:
       CheckpointError: there is no snapshot, none at or after ``step``, one is damaged, or nothing near can be made.
     """
-    room.require_checkpoint()
-    with Snapshots(room.snapshots) as snapshots:
-        steps = _steps(room, snapshots, step)
+    workdir.require_checkpoint()
+    with Snapshots(workdir.snapshots) as snapshots:
+        steps = _steps(workdir, snapshots, step)
         lengths = {number: snapshots.lengths(number) for number in steps}
         stored = [posthoc.Average(number, std) for number in steps for std in lengths[number]]
         end = steps[-1] if step is None else step
@@ -61,7 +61,7 @@ def reconstruct(room: Workdir, stds: Sequence[float], step: int | None = None) -
         config, tokenizer = snapshots.meta(steps[-1])["config"], snapshots.tokenizer(steps[-1])
     results = []
     for std, (_, residual) in solved.items():
-        folder = room.reconstructed(std)
+        folder = workdir.reconstructed(std)
         meta = {"config": config, "std": std, "residual": residual, "snapshots": steps}
         with Reconstructed(folder, write=True) as made:
             if end in made.steps():
@@ -71,17 +71,17 @@ def reconstruct(room: Workdir, stds: Sequence[float], step: int | None = None) -
     return results
 
 
-def _steps(room: Workdir, snapshots: Snapshots, step: int | None) -> list[int]:
+def _steps(workdir: Workdir, snapshots: Snapshots, step: int | None) -> list[int]:
     """Steps of the snapshots, in order. Raises CheckpointError if there is none, or ``step`` is not among them."""
     steps = snapshots.steps()
     if not steps:
         raise CheckpointError(
-            f"{room.path} has no snapshots of averages: train another --workdir, from its start, with "
+            f"{workdir.path} has no snapshots of averages: train another --workdir, from its start, with "
             "--config.optim.ema_stds='(0.05, 0.1)' and --config.train.snapshot_every_steps=N"
         )
     if step is not None and not 1 <= step <= steps[-1]:
         raise CheckpointError(
-            f"{room.path} has no snapshot at or after step {step}; choose a --step from 1 to {steps[-1]}"
+            f"{workdir.path} has no snapshot at or after step {step}; choose a --step from 1 to {steps[-1]}"
         )
     return steps
 

@@ -19,6 +19,7 @@ from dfjax import config as config_lib
 from dfjax.cli import cache
 from dfjax.core import storage
 from dfjax.core.errors import FAILED, WRONG_USE, DfjaxError
+from dfjax.sweeps import lines
 
 # Of absl's flags, in the words of the schema.
 _BOUNDS = {"lower_bound": "low", "upper_bound": "high"}
@@ -54,6 +55,11 @@ def define_section(section: str, but: Sequence[str] = ()) -> dict[str, flags.Fla
             bounds = {flag: field.metadata[end] for flag, end in _BOUNDS.items()} if numeric else {}
             holders[field.name] = define[type(field.default)](field.name, None, words, **bounds)
     return holders
+
+
+def define_recipe() -> None:
+    """The flag ``--recipe``, for commands that take a run and no config: its names are registered before they run."""
+    flags.DEFINE_string("recipe", "", "the run's recipe, where that registers a sampler, denoiser, ... of its own")
 
 
 def read_section(section: str, holders: dict[str, flags.FlagHolder]) -> dict[str, Any]:
@@ -164,6 +170,9 @@ def _guarded(main: Callable[[list[str]], None], rest: list[str]) -> None:
     _set_up_logging()
     try:
         cache.set_up()
+        if recipe := flags.FLAGS.get_flag_value("recipe", ""):
+            # For what it registers; which it does as it is read.
+            lines.load(Path(recipe))
         main(rest[1:])
     except DfjaxError as error:
         logging.getLogger("dfjax").debug("", exc_info=error)

@@ -14,6 +14,7 @@ from absl import flags
 
 from dfjax.cli import app
 
+app.define_recipe()
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of a trained run", required=True)
 _STD = flags.DEFINE_multi_float(
     "std",

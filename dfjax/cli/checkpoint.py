@@ -39,12 +39,12 @@ def main(rest: list[str]) -> None:
     actions[rest[0]](Workdir(Path(_WORKDIR.value)))
 
 
-def _list(room) -> None:
+def _list(workdir) -> None:
     from dfjax.checkpoint import inventory
     from dfjax.core import storage
 
-    inventory.require(room)
-    found = inventory.entries(room)
+    inventory.require(workdir)
+    found = inventory.entries(workdir)
     if _JSON.value:
         print(json.dumps({"checkpoints": [dataclasses.asdict(entry) for entry in found]}))
         return
@@ -55,10 +55,10 @@ def _list(room) -> None:
         print(f"step {entry.step}  {storage.size_words(entry.bytes)}  {date}{lacks}{sums}  {entry.path}")
 
 
-def _inspect(room) -> None:
+def _inspect(workdir) -> None:
     from dfjax.checkpoint import inventory
 
-    told = inventory.describe(room, inventory.choose(room, _STEP.value))
+    told = inventory.describe(workdir, inventory.choose(workdir, _STEP.value))
     if _JSON.value:
         print(json.dumps(told))
         return
@@ -72,14 +72,14 @@ def _inspect(room) -> None:
             print(f"  {name}  {leaf['dtype']}{list(leaf['shape'])}")
 
 
-def _verify(room) -> None:
+def _verify(workdir) -> None:
     from dfjax.checkpoint import inventory
 
-    steps = inventory.require(room) if _STEP.value is None else [inventory.choose(room, _STEP.value)]
+    steps = inventory.require(workdir) if _STEP.value is None else [inventory.choose(workdir, _STEP.value)]
     found = {}
     for step in steps:
         try:
-            found[step] = inventory.verify(room, step)
+            found[step] = inventory.verify(workdir, step)
         except inventory.GoneError:
             if _STEP.value is not None:
                 raise
@@ -100,10 +100,10 @@ def _verify(room) -> None:
     sys.exit(1 if any(found.values()) else 0)
 
 
-def _prune(room) -> None:
+def _prune(workdir) -> None:
     from dfjax.checkpoint import inventory
 
-    going = inventory.prune(room, _KEEP_LAST.value, _KEEP_EVERY.value, dry_run=_DRY_RUN.value)
+    going = inventory.prune(workdir, _KEEP_LAST.value, _KEEP_EVERY.value, dry_run=_DRY_RUN.value)
     if _JSON.value:
         print(json.dumps({"deleted": going, "dry_run": _DRY_RUN.value}))
         return

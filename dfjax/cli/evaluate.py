@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dfjax.evals.suite import Suite
     from dfjax.sample import restore
 
+app.define_recipe()
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of a trained run", required=True)
 _STEP = flags.DEFINE_string("step", "all", "training step of a checkpoint, or `latest`, or `all`")
 _WATCH = flags.DEFINE_bool("watch", False, "wait for further checkpoints until the run's last one is evaluated")
@@ -55,14 +56,14 @@ def main(rest: list[str]) -> None:
     from dfjax.evals import watch
     from dfjax.evals.errors import EvaluationError
 
-    room = Workdir(Path(_WORKDIR.value))
-    if not _WATCH.value and all(room.incomplete(step) for step in room.steps()):
-        room.require_checkpoint()
-    folder = room.path / "eval"
+    workdir = Workdir(Path(_WORKDIR.value))
+    if not _WATCH.value and all(workdir.incomplete(step) for step in workdir.steps()):
+        workdir.require_checkpoint()
+    folder = workdir.path / "eval"
     with contextlib.ExitStack() as stack:
         evaluation: _Evaluation | None = None
         wanted = watch.steps(
-            room,
+            workdir,
             _STEP.value,
             _WATCH.value,
             lambda step: evaluation is not None and evaluation.is_done(step),
@@ -74,21 +75,21 @@ def main(rest: list[str]) -> None:
                 # Not before there is a run: it would not begin in a folder that has something else in it.
                 folder.mkdir(exist_ok=True)
                 lock = Lock(folder)
-                _take(lock, room)
+                _take(lock, workdir)
                 stack.callback(lock.leave)
-                evaluation = _Evaluation(room, folder)
+                evaluation = _Evaluation(workdir, folder)
             evaluation.take(step)
         if evaluation is not None and evaluation.unread:
             raise EvaluationError(f"not evaluated, as said above: step {', '.join(map(str, evaluation.unread))}")
 
 
-def _take(lock: "Lock", room: "Workdir") -> None:
+def _take(lock: "Lock", workdir: "Workdir") -> None:
     """Make the figures this process's own to write. A watch waits for another one, which may be of training itself."""
     if lock.take():
         return
     if not _WATCH.value:
-        raise app.UsageError(f"another process evaluates {room.path}: wait for it to end, or look at what it writes")
-    _log.info("another process evaluates %s: waiting for it to end", room.path)
+        raise app.UsageError(f"another process evaluates {workdir.path}: wait for it to end, or look at what it writes")
+    _log.info("another process evaluates %s: waiting for it to end", workdir.path)
     while not lock.take(_POLL.value):
         pass
 
@@ -96,10 +97,10 @@ def _take(lock: "Lock", room: "Workdir") -> None:
 class _Evaluation:
     """The suite of a run, made with the first checkpoint that there is."""
 
-    def __init__(self, room: "Workdir", folder: Path):
+    def __init__(self, workdir: "Workdir", folder: Path):
         from dfjax.parallel import mesh as mesh_lib
 
-        self._room, self._folder = room, folder
+        self._workdir, self._folder = workdir, folder
         self._mesh = mesh_lib.make(config_lib.Mesh())
         self._suite: Suite | None = None
         self.unread: list[int] = []
@@ -111,7 +112,7 @@ class _Evaluation:
         if self._suite is None:
             return False
         try:
-            with Checkpoints(self._room.checkpoints) as checkpoints:
+            with Checkpoints(self._workdir.checkpoints) as checkpoints:
                 return self._suite.is_done(step, int(checkpoints.meta(step).get("attempt", 0)))
         except CheckpointError:
             return False
@@ -123,11 +124,11 @@ class _Evaluation:
         from dfjax.sample import restore
 
         try:
-            trained = restore.load(self._room.path, self._mesh, step)
+            trained = restore.load(self._workdir.path, self._mesh, step)
         except CheckpointError as error:
             # What is just being deleted loses its files before its name.
             time.sleep(min(_POLL.value, _DELETED_SECONDS))
-            if step in self._room.steps() and not self._room.incomplete(step):
+            if step in self._workdir.steps() and not self._workdir.incomplete(step):
                 if _STEP.value != watch.ALL:
                     raise
                 # The others are as good as before.
@@ -152,23 +153,22 @@ class _Evaluation:
         from dfjax.evals.bench import Bench, Model
         from dfjax.evals.suite import Suite
         from dfjax.sample import restore
-        from dfjax.train import report
+        from dfjax.training import report
 
-        config = _config(trained.config)
+        config = _config(trained.network.config)
         guide = restore.load(config.sample.guide, self._mesh) if config.sample.guide else None
         statistics = Path(_STATISTICS.value) if _STATISTICS.value else None
-        is_own = config.sample == trained.config.sample
+        is_own = config.sample == trained.network.config.sample
         bench = Bench(config, self._mesh, self._folder, _SPLIT.value, statistics, is_own, guide)
         writer = report.tensorboard(self._folder, wanted=config.train.tensorboard, asynchronous=False)
-        return Suite(bench, Model(trained.denoiser, trained.tokenizer, guide), writer)
+        return Suite(bench, Model(trained.network, guide), writer)
 
 
 def _config(config: config_lib.Config) -> config_lib.Config:
     """The run's own config with what the flags change. Raises ConfigError for what cannot work."""
-    values = config.to_dict()
-    for section, holders in (("eval", _EVAL), ("sample", _SAMPLE)):
-        values[section] = values[section] | app.read_section(section, holders)
-    return config_lib.resolve(values)
+    wishes = app.read_section("eval", _EVAL), app.read_section("sample", _SAMPLE)
+    named = zip(("eval", "sample"), wishes, strict=True)
+    return config.with_({f"{section}.{name}": value for section, wish in named for name, value in wish.items()})
 
 
 def _print(lines: list[dict]) -> None:

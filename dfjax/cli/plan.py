@@ -62,11 +62,11 @@ def _print_shardings(config, topology) -> None:
     from dfjax.parallel import rules
     from dfjax.plan import build
 
-    parts = build.parts(config, topology.devices())
+    parts = build.planned(config, topology.devices())
     mesh, params = parts.mesh, parts.state.params
     if not _JSON.value:
         print("mesh: " + " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items()))
-        print(rules.table(params, mesh))
+        print(rules.table(parts.network.described, params, mesh))
         return
     rows = {
         name: {"shape": leaf.shape, "split_over": tuple(leaf.sharding.spec)}

@@ -20,6 +20,7 @@ from absl import flags
 from dfjax import config as config_lib
 from dfjax.cli import app
 
+app.define_recipe()
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of a trained run", required=True)
 _PROMPT = flags.DEFINE_multi_string("prompt", None, "what to draw; may be given several times", required=True)
 _GUIDANCE = flags.DEFINE_multi_float(
@@ -67,7 +68,8 @@ def main(rest: list[str]) -> None:
         app.check_length("average", _AVERAGE.value)
     mesh = mesh_lib.make(config_lib.Mesh())
     trained = restore.load(_WORKDIR.value, mesh, _STEP.value, _AVERAGE.value)
-    settings = _settings(trained.config)
+    settings = _settings(trained.network.config)
+    edit = _edit(trained.network.inputs.codec.picture)
     wanted = generate.requests(
         _PROMPT.value,
         _NUM.value,
@@ -75,17 +77,14 @@ def main(rest: list[str]) -> None:
         _for_each("negative_prompt", _NEGATIVE.value or [settings.negative_prompt]),
     )
     sampler = generate.Sampler(
-        trained.denoiser,
-        trained.config,
-        trained.tokenizer,
+        trained.network,
         mesh,
         settings=settings,
         batch_size=min(len(wanted), 64),
         film=bool(_FILM.value),
         guide=restore.load(settings.guide, mesh, _GUIDE_STEP.value) if settings.guide else None,
-        edit=_edit(trained.config.data.resolution),
     )
-    pictures, frames = sampler(trained.params, wanted, _SEED.value)
+    pictures, frames = sampler(trained.params, wanted, _SEED.value, edit)
     Image.fromarray(images.grid(pictures, columns=_NUM.value, scale=_SCALE.value)).save(_OUT.value)
     _log.info("drew %d pictures in %.1f s, start-up included", len(pictures), time.monotonic() - started)
     print(_OUT.value)
@@ -124,7 +123,7 @@ def _for_each(name: str, values: list) -> list:
     return values * prompts if len(values) == 1 else values
 
 
-def _edit(resolution: int):
+def _edit(size: tuple[int, int] | None):
     """The picture to start from, or None. Raises UsageError for flags and files that cannot be used."""
     from dfjax.sample import generate
 
@@ -136,6 +135,10 @@ def _edit(resolution: int):
     strength = _STRENGTH.value if _STRENGTH.value is not None else 1.0 if _MASK.value else 0.6
     if not 0 < strength <= 1:
         raise app.UsageError(f"--strength must be above 0 and at most 1, not {strength}")
+    if size is None:
+        raise app.UsageError("this run knows no pictures, so that none can be edited: leave --image out")
+    # Pictures are square by now.
+    resolution = size[0]
     picture, shape = _picture("image", resolution)
     if not _MASK.value:
         return generate.Edit(picture, strength)
@@ -157,4 +160,4 @@ def _picture(name: str, resolution: int):
         image = decoding.decode(path.read_bytes(), resolution)
     except (OSError, BadRecord) as error:
         raise app.UsageError(f"--{name}={path} is no picture that can be read: {error}") from error
-    return transforms.square(image, resolution), image.size
+    return transforms.fit(image, (resolution, resolution)), image.size

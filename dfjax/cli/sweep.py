@@ -106,7 +106,7 @@ def _sweep(folder: Path) -> None:
     if not flags.FLAGS.dry_run:
         _lock(folder)
         wanted = frozen.freeze(folder, header, wanted.lines)
-    found = {line.number: state.read(wanted.room(line), line.steps) for line in wanted.lines}
+    found = {line.number: state.read(wanted.workdir(line), line.steps) for line in wanted.lines}
     todo = [line for line in wanted.lines if found[line.number].state in state.OPEN]
     live = [line for line in wanted.lines if found[line.number].state is state.State.RUNNING]
     _log.info("%d runs: %d to start, %d at work, %d done", len(found), len(todo), len(live),
@@ -207,7 +207,7 @@ def _run_here(sweep: "Sweep", job: "JobSpec", todo: "Sequence[Line]", live: "Seq
 def _why(sweep: "Sweep", line: "Line", status: int) -> str:
     from dfjax.sweeps import pool, state
 
-    said = state.read(sweep.room(line), line.steps).words
+    said = state.read(sweep.workdir(line), line.steps).words
     return f"{pool.words(status)}{f': {said}' if said else ''}"
 
 
@@ -239,7 +239,7 @@ def _submit(sweep: "Sweep", job: "JobSpec", options: Any, todo: "Sequence[Line]"
     engine_lib.submit(handover)
     if not handover.is_trial:
         for line in todo:
-            state.forget(sweep.room(line))
+            state.forget(sweep.workdir(line))
     print(f"{handover.advice()}\n{_advice(sweep)}")
 
 
@@ -300,7 +300,9 @@ def _search(folder: Path) -> None:
     _print_table(made.sweep)
     from dfjax.sweeps import state
 
-    failed = [line for line in made.sweep.lines if state.read(made.sweep.room(line), line.steps).state.name == "FAILED"]
+    failed = [
+        line for line in made.sweep.lines if state.read(made.sweep.workdir(line), line.steps).state.name == "FAILED"
+    ]
     if failed:
         print(f"dfjax: {len(failed)} trials failed, as the table says", file=sys.stderr)
         sys.exit(FAILED)
@@ -361,18 +363,18 @@ def _run(folder: Path) -> None:
 
     sweep = frozen.read(folder)
     line = sweep.line(flags.FLAGS.line)
-    room = sweep.room(line)
-    now = state.read(room, line.steps).state
+    workdir = sweep.workdir(line)
+    now = state.read(workdir, line.steps).state
     # Also of a trial that was pruned, since the engine starts again what ends with 42.
-    if now is state.State.FINISHED or state.is_pruned(room):
+    if now is state.State.FINISHED or state.is_pruned(workdir):
         _log.info("line %d (%s) is %s: nothing to do", line.number, line.name, now.value)
         return
     if not (recipe := Path(sweep.header.config.partition(":")[0])).exists():
         words = f"the recipe {recipe} is not on this host: it must have the path that it had when the sweep was started"
-        state.fail(room, words)
+        state.fail(workdir, words)
         raise app.UsageError(words)
     # A run that is refused leaves its folder, and in it the reason, only where the folder was there before.
-    room.launch.mkdir(parents=True, exist_ok=True)
+    workdir.launch.mkdir(parents=True, exist_ok=True)
     # One that is live is refused by the run itself, which can tell it from the other processes of its own start.
     flag_words = [word for word in _argv[1:] if word.startswith("-")]
     further = [word for word in flag_words if word.lstrip("-").partition("=")[0] not in ("workdir", "line")]

@@ -6,7 +6,6 @@ SIGTERM or Ctrl-C: it saves and ends with status 42; the same once more: it ends
 
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from dfjax.cli import app
@@ -24,8 +23,6 @@ _DISTRIBUTED = flags.DEFINE_enum(
     "distributed", "auto", ["auto", "off"], "auto: join the processes that Slurm, a TPU pod, Kubernetes or MPI started"
 )
 
-_PICTURES_PER_PROMPT = 4
-
 
 def main(rest: list[str]) -> None:
     """Join the other processes, then train."""
@@ -34,61 +31,28 @@ def main(rest: list[str]) -> None:
     from dfjax.checkpoint.workdir import Workdir
     from dfjax.runtime import hosts
 
-    room = Workdir(Path(_WORKDIR.value))
+    workdir = Workdir(Path(_WORKDIR.value))
     # Before there are any signs of life in what may be somebody else's folder.
-    room.check()
-    is_new = not room.path.exists()
+    workdir.check()
+    is_new = not workdir.path.exists()
     flags = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     try:
-        with hosts.joined(room.heartbeats, config.hosts, *flags, find=_DISTRIBUTED.value == "auto") as request:
+        with hosts.joined(workdir.heartbeats, config.hosts, *flags, find=_DISTRIBUTED.value == "auto") as request:
             app.quiet_unless_first()
-            from dfjax.train import loop
+            from dfjax.training import loop, samples
 
-            loop.train(config, room.path, hooks=(_sample_hook, _evaluate_hook), profile=_PROFILE.value, request=request)
+            loop.train(
+                config, workdir.path, hooks=(samples.hook, _evaluate_hook), profile=_PROFILE.value, request=request
+            )
     except DfjaxError:
         if is_new:
-            room.discard_unused()
+            workdir.discard_unused()
         raise
-
-
-def _sample_hook(run):
-    """Grids of the config's prompts, to TensorBoard and RUN/samples."""
-    import jax
-    from PIL import Image
-
-    from dfjax.core import images
-    from dfjax.sample import generate, restore
-    from dfjax.train.hooks import Hook
-
-    settings = run.config.sample
-    if run.config.text.features or run.config.data.latent_channels:
-        # Neither can a prompt become features yet, nor latents a picture.
-        return Hook(0, lambda state, step: ({}, {}))
-    wanted = generate.requests(settings.prompts, _PICTURES_PER_PROMPT, settings.guidance, settings.negative_prompt)
-    sampler = generate.Sampler(
-        run.denoiser,
-        run.config,
-        run.tokenizer,
-        run.mesh,
-        batch_size=min(len(wanted), 64),
-        guide=restore.load(settings.guide, run.mesh) if settings.guide else None,
-    )
-
-    def call(state, step: int):
-        pictures, _ = sampler(state.ema, wanted, seed=0)
-        sheet = images.grid(pictures, columns=_PICTURES_PER_PROMPT, scale=max(1, 64 // pictures.shape[1]))
-        if jax.process_index() == 0:
-            folder = run.room.path / "samples"
-            folder.mkdir(exist_ok=True)
-            Image.fromarray(sheet).save(folder / f"step_{step}.png")
-        return {}, {"samples": np.asarray(sheet)[None]}
-
-    return Hook(run.config.train.sample_every_steps, call)
 
 
 def _evaluate_hook(run):
     """The evaluators of the config's eval section; nothing where they are not wanted inside training."""
-    from dfjax.train.hooks import Hook
+    from dfjax.training.hooks import Hook
 
     if not run.config.eval.every_steps or run.source is None:
         return Hook(0, lambda state, step: ({}, {}))

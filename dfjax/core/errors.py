@@ -12,6 +12,12 @@ class DfjaxError(Exception):
     status = FAILED
 
 
+class ConfigError(DfjaxError, ValueError):
+    """A config that cannot work. The message names the key and says what to do."""
+
+    status = WRONG_USE
+
+
 class Preempted(DfjaxError):
     """A run was told to end before its last step, and has saved what it had: the same command goes on."""
 

@@ -30,7 +30,8 @@ def decode(data: bytes, resolution: int, max_pixels: int = MAX_PIXELS) -> Image.
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image.size, max_pixels)
-            return _to_rgb(image, resolution)
+            image.draft("RGB", (2 * resolution, 2 * resolution))
+            return to_rgb(image)
     except (BadRecord, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -49,8 +50,8 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise BadRecord(f"a picture of {width} x {height} pixels, more than data.max_pixels={max_pixels}")
 
 
-def _to_rgb(image: Image.Image, resolution: int) -> Image.Image:
-    image.draft("RGB", (2 * resolution, 2 * resolution))
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode as upright RGB, what is transparent on white."""
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
@@ -68,3 +69,11 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     grey = (levels >> 8).clip(0, 255).astype(np.uint8)
     grey[levels == image.info.get("transparency", -1)] = 255
     return Image.fromarray(grey)
+
+
+def of_array(pixels: np.ndarray) -> Image.Image:
+    """A decoded picture as RGB: uint8 [height, width] or with 1, 3 or 4 channels. Raises BadRecord for others."""
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or not pixels.size:
+        raise BadRecord(f"a picture is uint8 [height, width, 1, 3 or 4 channels], not {pixels.dtype} {pixels.shape}")
+    return to_rgb(Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and channels == 1 else pixels))

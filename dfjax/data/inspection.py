@@ -9,27 +9,21 @@ from PIL import Image
 from dfjax import config as config_lib
 from dfjax.core import images
 from dfjax.data import pipeline, sources
-from dfjax.data.errors import DataError
+from dfjax.data.errors import BadRecord, DataError
+from dfjax.data.source import Source
+from dfjax.inputs.codec import Identity
+from dfjax.inputs.conditioning import Tokens, Unlearned
+from dfjax.inputs.spec import Inputs
 
 _COLUMNS = 16
 _LISTED = 16
-
-
-class _NoTokens:
-    """Stands in for the tokenizer, which a look at the data does not need."""
-
-    def encode(self, text: str) -> np.ndarray:
-        return np.zeros(0, np.int32)
-
-    def is_cut(self, text: str) -> bool:
-        return False
 
 
 def run(config: config_lib.Config, action: str, num: int = 64, out: str = "") -> None:
     """What ``dfjax data`` does: results go to stdout.
 
     Args:
-      action: "build" (the embedded data set, where it is missing) or "inspect" (print what there is).
+      action: "build" (the data set, where it is missing and one of dfjax's own) or "inspect" (print what there is).
       num: pictures in the grid of what training sees first.
       out: PNG file for the grid; empty: none.
 
@@ -53,7 +47,9 @@ def _inspect(config: config_lib.Config, num: int, out: str) -> None:
     categories = count_categories(dataclasses.replace(data, category=""))
     if categories:
         print("categories: " + ", ".join(f"{name} ({count:,})" for name, count in categories.most_common()))
-    examples = pipeline.training_examples(source, _NoTokens(), data, config.train.seed)
+    # Of captions the words are looked at, and not what a network is told of them.
+    inputs = Inputs(Identity(data.resolution, data.resolution), Tokens(Unlearned(1, 0)))
+    examples = pipeline.training_examples(source, inputs, data, config.train.seed)
     seen = [examples[position] for position in range(max(num, _LISTED))]
     print("what training sees first:")
     for example in seen[:_LISTED]:
@@ -62,7 +58,7 @@ def _inspect(config: config_lib.Config, num: int, out: str) -> None:
         print(f"damaged: {record}: {reason}")
     if out and num > 0:
         scale = max(1, 64 // data.resolution)
-        sheet = images.grid(np.stack([example.image for example in seen[:num]]), columns=_COLUMNS, scale=scale)
+        sheet = images.grid(np.stack([example.row["image"] for example in seen[:num]]), columns=_COLUMNS, scale=scale)
         Image.fromarray(sheet).save(out)
         print(out)
 
@@ -70,4 +66,11 @@ def _inspect(config: config_lib.Config, num: int, out: str) -> None:
 def count_categories(data: config_lib.Data) -> collections.Counter[str]:
     """Records of data.split by category; empty if the data set has none. Records that cannot be read are left out."""
     source = sources.open_source(data, data.split)
-    return collections.Counter(filter(None, map(source.category, range(len(source)))))
+    return collections.Counter(filter(None, (_category(source, index) for index in range(len(source)))))
+
+
+def _category(source: Source, index: int) -> str:
+    try:
+        return source[index].category
+    except BadRecord:
+        return ""

@@ -11,32 +11,24 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import grain
 import jax
 import numpy as np
 from absl import flags
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Int32, UInt8
 
 from dfjax import config
-from dfjax.data import captions, sources, transforms
+from dfjax.data import transforms
 from dfjax.data.errors import DataError
 from dfjax.data.pictures import Pictures
 from dfjax.data.prefetch import Prefetch
-from dfjax.data.records import Record
+from dfjax.data.source import Picture, Record, Source, check_columns, read
+from dfjax.inputs.spec import Inputs, Row
 
 # How often a worker looks whether its run is still there.
 _FOLLOW_SECONDS = 1.0
-
-
-class Tokenizer(Protocol):
-    """What the pipeline needs of a tokenizer; it must be picklable."""
-
-    def encode(self, text: str) -> Int32[np.ndarray, "length"]: ...
-
-    def is_cut(self, text: str) -> bool: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +36,8 @@ class Batch:
     """A global batch.
 
     Attributes:
-      arrays: "image" uint8 (batch, height, width, 3) and "tokens" int32 (batch, length), sharded over the batch;
-        in validation also "mask" float32 (batch,), 0 for rows that only fill the last batch up.
+      arrays: those of its inputs' spec, [batch, ...], sharded over the batch; in validation also "mask" float32
+        (batch,), 0 for rows that only fill the last batch up.
       bad: (id, reason) of each record that was replaced, among the rows that this process read.
       cut_captions: how many captions lost their end, among the rows that this process read.
     """
@@ -57,13 +49,12 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One row: uint8 image (height, width, 3), int32 tokens (length,), and what there is to tell about it."""
+    """One row: the arrays of its inputs' spec, and what there is to tell about it."""
 
-    image: UInt8[np.ndarray, "height width 3"]
-    tokens: Int32[np.ndarray, "length"]
-    caption: str
-    is_cut: bool
-    bad: list[tuple[str, str]]
+    row: Row
+    caption: str = ""
+    is_cut: bool = False
+    bad: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,17 +70,16 @@ def position_to_index(size: int, seed: int, position: int) -> int:
     return _order(size, seed)[position]
 
 
-def training_examples(
-    source: sources.RecordSource, tokenizer: Tokenizer, data: config.Data, seed: int
-) -> grain.MapDataset:
+def training_examples(source: Source, inputs: Inputs, data: config.Data, seed: int) -> grain.MapDataset:
     """The endless training sequence: ``examples[position]`` is an :class:`Example`, a function of (seed, position)."""
-    draw = functools.partial(_draw, Pictures(source, data.resolution, data.max_pixels), tokenizer, data)
+    check_columns(inputs)
+    draw = functools.partial(_draw, _pictures(source, inputs, data), inputs, data)
     return _order(len(source), seed).random_map(draw)
 
 
 def training_batches(
-    source: sources.RecordSource,
-    tokenizer: Tokenizer,
+    source: Source,
+    inputs: Inputs,
     data: config.Data,
     *,
     seed: int,
@@ -100,19 +90,20 @@ def training_batches(
     """The batches of training from ``position`` on: endless, read ahead, to be closed (it is a context manager).
 
     Args:
-      source, tokenizer: where records come from and how captions become ids.
+      source, inputs: where records come from, and what arrays are made of them.
       seed: of the order and of every draw.
       batch_size: rows of a global batch, over all processes.
       sharding: of the batch axis, such as ``P(("data", "fsdp"))`` over a mesh that may span processes.
       position: number of records consumed so far, a multiple of ``batch_size``. Starting late costs nothing.
 
     Raises:
-      DataError: ``position`` is between two batches, or ``batch_size`` cannot be split over the mesh.
+      DataError: ``position`` is between two batches, ``batch_size`` cannot be split over the mesh, or a column of the
+        source has a name that is taken.
     """
     if position % batch_size:
         raise DataError(f"training can only go on from a whole batch: {position} is no multiple of {batch_size}")
     rows = owned_rows(sharding, batch_size)
-    examples = training_examples(source, tokenizer, data, seed)
+    examples = training_examples(source, inputs, data, seed)
     steps = grain.MapDataset.source(_Steps(examples, batch_size, rows))[position // batch_size :]
     if data.workers and not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain hands absl's flags to its workers, and a library call has none.
@@ -125,8 +116,8 @@ def training_batches(
 
 
 def fixed_batches(
-    source: sources.RecordSource,
-    tokenizer: Tokenizer,
+    source: Source,
+    inputs: Inputs,
     data: config.Data,
     *,
     batch_size: int,
@@ -137,36 +128,28 @@ def fixed_batches(
 
     At most ``limit`` records, spread evenly over the source. The last batch is filled up with rows of mask 0.
     """
-    indices = spread(len(source), limit)
-    rows = owned_rows(sharding, batch_size)
-    empty = Example(
-        image=np.zeros((data.resolution, data.resolution, 3), np.uint8),
-        tokens=np.zeros_like(tokenizer.encode("")),
-        caption="",
-        is_cut=False,
-        bad=[],
-    )
+    check_columns(inputs)
+    pictures, empty = _pictures(source, inputs, data), Example(inputs.empty())
+    indices, rows = spread(len(source), limit), owned_rows(sharding, batch_size)
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
-        batch = _stack([_plain(source, tokenizer, data, chosen[row]) if row < len(chosen) else empty for row in rows])
-        batch["mask"] = np.array([row < len(chosen) for row in rows], np.float32)
-        yield _global_batch(batch, rows=rows, batch_size=batch_size, sharding=sharding)
+        local = _stack([_plain(pictures, inputs, chosen[row]) if row < len(chosen) else empty for row in rows])
+        local["arrays"]["mask"] = np.array([row < len(chosen) for row in rows], np.float32)
+        yield _global_batch(local, rows=rows, batch_size=batch_size, sharding=sharding)
 
 
-def example_captions(source: sources.RecordSource, limit: int = 1_000_000) -> list[str]:
-    """Captions to learn a tokenizer from: each record's own, then its other wordings and colours; none twice.
+def example_captions(source: Source, limit: int = 1_000_000) -> list[str]:
+    """Captions to learn a tokenizer from: each record's own, then all others that it may be given; none twice.
 
     The same for every seed. Of a large data set ``limit`` captions, spread evenly over it.
     """
     own: dict[str, None] = {}
     other: dict[str, None] = {}
     for index in spread(len(source), limit):
-        record, _ = sources.read(source, index, lambda record: record)
-        own[captions.canonical(record)] = None
+        said, _ = read(source, index, source.captions)
+        own[said[0]] = None
         if len(own) + len(other) < limit:
-            other.update(dict.fromkeys(captions.variants(record)))
-            for colour in captions.colours(record):
-                other.update(dict.fromkeys(captions.coloured(record, colour)))
+            other.update(dict.fromkeys(said))
     return list(own | other)[:limit]
 
 
@@ -212,32 +195,41 @@ def _order(size: int, seed: int) -> grain.MapDataset:
     return grain.MapDataset.range(size).seed(seed).shuffle().repeat()
 
 
-def _draw(pictures: Pictures, tokenizer: Tokenizer, data: config.Data, index: int, rng: np.random.Generator) -> Example:
-    """A training example: caption, hue and mirroring drawn from ``rng``."""
+def _pictures(source: Source, inputs: Inputs, data: config.Data) -> Pictures:
+    return Pictures(source, inputs.codec.picture, data.max_pixels)
+
+
+def _draw(pictures: Pictures, inputs: Inputs, data: config.Data, index: int, rng: np.random.Generator) -> Example:
+    """A training example: mirroring, caption and what else its source varies drawn from ``rng``."""
     flip = bool(rng.random() < 0.5) and data.flip
     state = rng.bit_generator.state
 
-    def use(shown: tuple[Record, UInt8[np.ndarray, "height width 3"]]) -> Example:
+    def use(shown: tuple[Record, Picture | None]) -> Example:
         record, pixels = shown
         rng.bit_generator.state = state  # A record that replaces a damaged one meets the same draws.
-        caption, colour = captions.choose(record, data, rng)
-        image = transforms.vary(pixels, flip=flip, colour=colour)
-        return Example(image, tokenizer.encode(caption), caption, tokenizer.is_cut(caption), [])
+        varied = pictures.source.vary(record, data, rng)
+        if pixels is not None:
+            pixels = varied.change(pixels) if varied.change else pixels
+            pixels = transforms.mirror(pixels) if flip else pixels
+        return _example(inputs, record, pixels, varied.caption)
 
-    example, bad = sources.read(pictures, index, use)
+    example, bad = read(pictures, index, use)
     return dataclasses.replace(example, bad=bad)
 
 
-def _plain(source: sources.RecordSource, tokenizer: Tokenizer, data: config.Data, index: int) -> Example:
+def _plain(pictures: Pictures, inputs: Inputs, index: int) -> Example:
     """An example as the data set has it."""
 
-    def use(record: Record) -> Example:
-        caption = captions.canonical(record)
-        image = transforms.render(record.image, data.resolution, data.max_pixels)
-        return Example(image, tokenizer.encode(caption), caption, tokenizer.is_cut(caption), [])
+    def use(shown: tuple[Record, Picture | None]) -> Example:
+        return _example(inputs, *shown, pictures.source.captions(shown[0])[0])
 
-    example, bad = sources.read(source, index, use)
+    example, bad = read(pictures, index, use)
     return dataclasses.replace(example, bad=bad)
+
+
+def _example(inputs: Inputs, record: Record, pixels: Picture | None, caption: str) -> Example:
+    row = inputs.row(pixels, caption, dict(record.columns))
+    return Example(row, caption, inputs.conditioner.is_cut(caption))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,8 +249,7 @@ class _Steps:
 
 def _stack(examples: list[Example]) -> dict[str, Any]:
     return {
-        "image": np.stack([example.image for example in examples]),
-        "tokens": np.stack([example.tokens for example in examples]),
+        "arrays": {name: np.stack([example.row[name] for example in examples]) for name in examples[0].row},
         "notes": Notes(
             bad=[pair for example in examples for pair in example.bad],
             cut_captions=sum(example.is_cut for example in examples),
@@ -281,6 +272,5 @@ def _global_batch(local: Mapping[str, Any], *, rows: list[int], batch_size: int,
 
         return jax.make_array_from_callback(shape, NamedSharding(sharding.mesh, spec), rows_of)
 
-    notes = local["notes"]
-    arrays = {name: array(values) for name, values in local.items() if name != "notes"}
-    return Batch(arrays, notes.bad, notes.cut_captions)
+    arrays = {name: array(values) for name, values in local["arrays"].items()}
+    return Batch(arrays, local["notes"].bad, local["notes"].cut_captions)

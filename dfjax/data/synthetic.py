@@ -9,6 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from dfjax.data.pipeline import Batch, owned_rows
 from dfjax.data.prefetch import Prefetch
+from dfjax.inputs.spec import sized
 
 NAME = "synthetic"
 # What the tokenizer is learned from.
@@ -16,31 +17,31 @@ CAPTIONS = [f"a {colour} {thing}" for colour in ("red", "green", "blue") for thi
 
 
 def batches(
-    shapes: Mapping[str, jax.ShapeDtypeStruct], seed: int, vocab_size: int, sharding: NamedSharding, *, start: int = 0
+    spec: Mapping[str, jax.ShapeDtypeStruct], seed: int, vocab_size: int, sharding: NamedSharding, *, start: int = 0
 ) -> Prefetch[Batch]:
     """Endless batches from step ``start`` on; each row is a function of (seed, its position), whatever the hosts.
 
     Args:
-      shapes: the global batch's arrays by name: uint8 and floats are random, int32 are ids in [1, vocab_size),
-        booleans are masks of at least one True, at the front.
+      spec: the global batch's arrays by name, as of :meth:`dfjax.inputs.spec.Inputs.batch`: uint8 and floats are
+        random, int32 are ids in [1, vocab_size), booleans are masks of at least one True, at the front.
     """
-    total = next(iter(shapes.values())).shape[0]
+    total = sized(spec)
     rows = owned_rows(sharding, total)
 
     def read() -> Iterator[dict[str, np.ndarray]]:
         step = start
         while True:
-            made = [_row(shapes, np.random.default_rng([seed, step * total + row]), vocab_size) for row in rows]
-            yield {name: np.stack([row[name] for row in made]) for name in shapes}
+            made = [_row(spec, np.random.default_rng([seed, step * total + row]), vocab_size) for row in rows]
+            yield {name: np.stack([row[name] for row in made]) for name in spec}
             step += 1
 
     def place(local: Mapping[str, np.ndarray]) -> Batch:
-        spec = sharding.spec
+        split = sharding.spec
         arrays = {
             name: jax.make_array_from_process_local_data(
-                NamedSharding(sharding.mesh, PartitionSpec(*spec, *[None] * (value.ndim - len(spec)))),
+                NamedSharding(sharding.mesh, PartitionSpec(*split, *[None] * (value.ndim - len(split)))),
                 value,
-                shapes[name].shape,
+                spec[name].shape,
             )
             for name, value in local.items()
         }
@@ -49,17 +50,15 @@ def batches(
     return Prefetch(read(), place)
 
 
-def _row(
-    shapes: Mapping[str, jax.ShapeDtypeStruct], rng: np.random.Generator, vocab_size: int
-) -> dict[str, np.ndarray]:
-    return {name: _values(shape.shape[1:], shape.dtype, rng, vocab_size) for name, shape in shapes.items()}
+def _row(spec: Mapping[str, jax.ShapeDtypeStruct], rng: np.random.Generator, vocab_size: int) -> dict[str, np.ndarray]:
+    return {name: _values(one.shape[1:], one.dtype, rng, vocab_size) for name, one in spec.items()}
 
 
 def _values(shape: tuple[int, ...], dtype: jnp.dtype, rng: np.random.Generator, vocab_size: int) -> np.ndarray:
     if dtype == jnp.uint8:
         return rng.integers(0, 256, shape, dtype=np.uint8)
     if dtype == jnp.int32:
-        return rng.integers(1, vocab_size, shape, dtype=np.int32)
-    if dtype == jnp.bool:
+        return rng.integers(1, max(vocab_size, 2), shape, dtype=np.int32)
+    if dtype == jnp.bool and shape:
         return np.arange(shape[0]) < rng.integers(1, shape[0] + 1)
-    return rng.standard_normal(shape, np.float32).astype(dtype)
+    return np.asarray(rng.standard_normal(shape, np.float32)).astype(dtype)

@@ -1,35 +1,43 @@
-"""Pictures to square uint8 RGB arrays of the training resolution."""
+"""Pictures to uint8 RGB arrays of the size that is trained."""
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from dfjax.data import decoding
-from dfjax.datasets import recolour as recolouring
+from dfjax.data.errors import BadRecord
+
+# Height and width.
+Size = tuple[int, int]
 
 
-def square(image: Image.Image, resolution: int) -> UInt8[np.ndarray, "resolution resolution 3"]:
-    """The central square, resized with antialiasing.
+def fit(image: Image.Image, size: Size) -> UInt8[np.ndarray, "height width 3"]:
+    """The largest central part of the proportions of ``size``, resized to it with antialiasing.
 
     Hamming's filter is as sharp as the bicubic one when shrinking, and leaves no bright and dark seams along edges as
     Lanczos does, which a model would learn to draw.
     """
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    method = Image.Resampling.HAMMING if side > resolution else Image.Resampling.BICUBIC
-    return np.asarray(image.resize((resolution, resolution), method, box=(left, top, left + side, top + side)))
+    height, width = size
+    if image.width * height > image.height * width:
+        part = max(1, image.height * width // height), image.height
+    else:
+        part = image.width, max(1, image.width * height // width)
+    left, top = (image.width - part[0]) // 2, (image.height - part[1]) // 2
+    method = Image.Resampling.HAMMING if part[1] > height else Image.Resampling.BICUBIC
+    return np.asarray(image.resize((width, height), method, box=(left, top, left + part[0], top + part[1])))
 
 
-def render(data: bytes, resolution: int, max_pixels: int = decoding.MAX_PIXELS) -> UInt8[np.ndarray, "h w 3"]:
-    """A record's picture, uint8 (resolution, resolution, 3), in its own colours. Raises BadRecord as decoding does."""
-    return square(decoding.decode(data, resolution, max_pixels), resolution)
+def render(
+    image: bytes | np.ndarray | None, size: Size, max_pixels: int = decoding.MAX_PIXELS
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A record's picture, encoded or decoded, at ``size``. Raises BadRecord where there is none, or none to be had."""
+    if image is None:
+        raise BadRecord("it has no picture")
+    if isinstance(image, np.ndarray):
+        return fit(decoding.of_array(image), size)
+    return fit(decoding.decode(image, max(size), max_pixels), size)
 
 
-def vary(
-    pixels: UInt8[np.ndarray, "h w 3"], *, flip: bool = False, colour: str | None = None
-) -> UInt8[np.ndarray, "h w 3"]:
-    """A square picture in the hue ``colour`` (see :data:`dfjax.datasets.recolour.HUES`), mirrored, or both."""
-    if colour is not None:
-        unit = recolouring.recolour(pixels.astype(np.float32) / 255, colour)
-        pixels = np.round(unit * 255).astype(np.uint8)
-    return np.ascontiguousarray(pixels[:, ::-1] if flip else pixels)
+def mirror(pixels: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Left and right changed."""
+    return np.ascontiguousarray(pixels[:, ::-1])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from dfjax.core.registry import GRIDS
 from dfjax.diffusion import discrete
 from dfjax.diffusion.schedule import Schedule
 
@@ -16,21 +17,23 @@ Times = Float[np.ndarray, "steps_plus_1"]
 
 
 class Ends(NamedTuple):
-    """Levels sigma/alpha of the first and last network call, where a grid needs them, and Karras' rho."""
+    """Levels sigma/alpha of the last and first network call, where a grid needs them, and Karras' rho."""
 
-    smallest: float = 0.02
-    largest: float = 80.0
-    rho: float = 7.0
+    grid_min: float = 0.02
+    grid_max: float = 80.0
+    grid_rho: float = 7.0
 
 
 ENDS = Ends()
 
 
+@GRIDS.own("uniform")
 def uniform(schedule: Schedule, steps: int, ends: Ends) -> Times:
     """Even in t from 1 to the time of the smallest level, then to 0 ("linspace" in arXiv 2305.08891, table 2)."""
-    return np.append(np.linspace(1.0, schedule.time(np.asarray(ends.smallest)), steps), 0.0)
+    return np.append(np.linspace(1.0, schedule.time(np.asarray(ends.grid_min)), steps), 0.0)
 
 
+@GRIDS.own("trailing")
 def trailing(schedule: Schedule, steps: int, ends: Ends) -> Times:
     """Even in t from 1 to 0 (arXiv 2305.08891, table 2; under the edm schedule EDM's steps with sigma_min = 0)."""
     return np.linspace(1.0, 0.0, steps + 1)
@@ -38,25 +41,28 @@ def trailing(schedule: Schedule, steps: int, ends: Ends) -> Times:
 
 def _at_ratios(schedule: Schedule, even: Callable[[float, float], np.ndarray], ends: Ends) -> Times:
     """Times at the ratios sigma/alpha that ``even(largest, smallest)`` spreads; the first is t = 1 in any case."""
-    largest = min(ends.largest, float(schedule.ratio(np.ones(()))))
-    times = schedule.time(even(largest, min(ends.smallest, largest / 2)))
+    largest = min(ends.grid_max, float(schedule.ratio(np.ones(()))))
+    times = schedule.time(even(largest, min(ends.grid_min, largest / 2)))
     return np.concatenate([[1.0], times[1:], [0.0]])
 
 
+@GRIDS.own("log_snr")
 def log_snr(schedule: Schedule, steps: int, ends: Ends) -> Times:
     """Even in log-SNR between the two ends, then to 0 (DPM-Solver, arXiv 2206.00927, section 3.4)."""
     return _at_ratios(schedule, lambda large, small: np.geomspace(large, small, steps), ends)
 
 
+@GRIDS.own("karras")
 def karras(schedule: Schedule, steps: int, ends: Ends) -> Times:
     """Even in (sigma/alpha)^(1/rho) between the two ends, then to 0 (EDM, arXiv 2206.00364, equation 5)."""
 
     def even(large: float, small: float) -> np.ndarray:
-        return np.linspace(large ** (1 / ends.rho), small ** (1 / ends.rho), steps) ** ends.rho
+        return np.linspace(large ** (1 / ends.grid_rho), small ** (1 / ends.grid_rho), steps) ** ends.grid_rho
 
     return _at_ratios(schedule, even, ends)
 
 
+@GRIDS.own("angle")
 def angle(schedule: Schedule, steps: int, ends: Ends) -> Times:
     """Even in arctan((r / 0.35)^(2 / 3)), r = sigma/alpha, from t = 1 to 0; it needs no ends.
 
@@ -70,29 +76,20 @@ def angle(schedule: Schedule, steps: int, ends: Ends) -> Times:
     return np.concatenate([[1.0], schedule.time(ratios), [0.0]])
 
 
-GRIDS: dict[str, Callable[[Schedule, int, Ends], Times]] = {
-    "uniform": uniform,
-    "trailing": trailing,
-    "log_snr": log_snr,
-    "karras": karras,
-    "angle": angle,
-}
-
-
 def make(name: str, schedule: Schedule, steps: int, ends: Ends = ENDS, discrete_steps: int = 0) -> Times:
     """The times [steps + 1] of a grid, strictly falling from 1 to 0.
 
     Args:
-      discrete_steps: the schedule has so many levels: the smallest of ``ends`` is at least the first, and grids that
+      discrete_steps: the schedule has so many levels: ``grid_min`` is at least the first, and grids that
         are even in t are moved up to the nearest. Others call the network between levels too, as is the custom, and
         ``angle``, which has no ends, also below the first. 0: continuous.
 
     Raises:
-      KeyError: there is no grid of that name. ValueError: two steps would fall on one level, or the ends are none.
+      RegistryError: there is no grid of that name. ValueError: two steps would fall on one level, or the ends are none.
     """
     if discrete_steps:
         lowest = float(schedule.ratio(np.asarray(1.0 / discrete_steps)))
-        ends = ends._replace(smallest=max(ends.smallest, lowest))
+        ends = ends._replace(grid_min=max(ends.grid_min, lowest))
     times = GRIDS[name](schedule, steps, ends)
     if discrete_steps and name in ("uniform", "trailing"):
         times = np.append(discrete.snap(times[:-1], discrete_steps), 0.0)

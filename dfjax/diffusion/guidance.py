@@ -9,6 +9,8 @@ classifier-free guidance this changes nothing, all predictions being linear in x
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from dfjax.core.registry import GUIDANCE
+
 Images = Float[Array, "batch height width channels"]
 Scale = Float[Array, "batch"]
 
@@ -18,6 +20,7 @@ def within(scale: Scale, active: Bool[Array, ""] | bool) -> Scale:
     return jnp.where(active, scale, jnp.ones_like(scale))
 
 
+@GUIDANCE.own("classifier_free")
 def classifier_free(conditional: Images, other: Images, scale: Scale) -> Images:
     """other + scale (conditional - other) (arXiv 2207.12598, equation 6 with w = scale - 1; 2406.02507, equation 3).
 
@@ -29,6 +32,7 @@ def classifier_free(conditional: Images, other: Images, scale: Scale) -> Images:
     return conditional + (scale - 1.0) * (conditional - other)
 
 
+@GUIDANCE.own("apg")
 def projected(conditional: Images, other: Images, scale: Scale, parallel: float = 0.0, norm: float = 0.0) -> Images:
     """Adaptive projected guidance (APG, arXiv 2410.02416, section 4), without its momentum over steps.
 
@@ -60,6 +64,3 @@ def rescaled(guided: Images, conditional: Images, share: float) -> Images:
     # A flat picture has no contrast to set.
     ratio = jnp.where(have > 1e-6, wanted / jnp.maximum(have, 1e-6), 1.0)
     return guided * (share * ratio + 1.0 - share)
-
-
-METHODS = {"classifier_free": classifier_free, "apg": projected}

@@ -18,109 +18,129 @@ variance. Alpha and sigma are arrays that broadcast against the picture.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dfjax.core.registry import PREDICTIONS
 from dfjax.diffusion.schedule import Schedule
 
 Picture = Float[Array, "..."]
 Level = Float[Array, "..."]
 
-KINDS = ("x0", "eps", "v", "flow", "edm")
 
-# Whether a prediction still gives the clean picture: (where sigma = 0, at t = 0; where alpha = 0).
-DEFINED = {"x0": (True, True), "eps": (True, False), "v": (True, True), "flow": (True, True), "edm": (True, True)}
+class Prediction(NamedTuple):
+    """What a network's output means; register one in ``PREDICTIONS`` to train and sample with it.
+
+    Attributes:
+      target: (x0, eps, alpha, sigma, data_std) -> what the network is to give, defined at both ends.
+      to_x0: (value, z, alpha, sigma, data_std) -> the clean picture that it stands for.
+      sensitivity: (alpha, sigma, data_std) -> c >= 0 with |error of it| = (c / sigma) |error of x0| at fixed z.
+      defined_in_noise: whether ``to_x0`` gives the clean picture where alpha = 0. Where sigma = 0 it must.
+    """
+
+    target: Callable[..., Picture]
+    to_x0: Callable[..., Picture]
+    sensitivity: Callable[..., Level]
+    defined_in_noise: bool = True
 
 
-def admitted(kind: str, schedule: Schedule) -> bool:
+def _v_to_x0(value: Picture, z: Picture, alpha: Level, sigma: Level, data_std: float) -> Picture:
+    norm = jnp.hypot(alpha, sigma)
+    return (alpha * z / norm - sigma * value) / norm
+
+
+def _edm_to_x0(value: Picture, z: Picture, alpha: Level, sigma: Level, data_std: float) -> Picture:
+    norm = jnp.hypot(sigma, alpha * data_std)
+    return (alpha * data_std**2 * z / norm + sigma * data_std * value) / norm
+
+
+def _edm_target(x0: Picture, eps: Picture, alpha: Level, sigma: Level, data_std: float) -> Picture:
+    return (sigma * x0 - alpha * data_std**2 * eps) / (data_std * jnp.hypot(sigma, alpha * data_std))
+
+
+PREDICTIONS.own(
+    "x0",
+    Prediction(
+        target=lambda x0, eps, alpha, sigma, data_std: x0,
+        to_x0=lambda value, z, alpha, sigma, data_std: value,
+        sensitivity=lambda alpha, sigma, data_std: sigma,
+    ),
+)
+PREDICTIONS.own(
+    "eps",
+    Prediction(
+        target=lambda x0, eps, alpha, sigma, data_std: eps,
+        to_x0=lambda value, z, alpha, sigma, data_std: (z - sigma * value) / alpha,
+        sensitivity=lambda alpha, sigma, data_std: alpha,
+        defined_in_noise=False,
+    ),
+)
+PREDICTIONS.own(
+    "v",
+    Prediction(
+        target=lambda x0, eps, alpha, sigma, data_std: (alpha * eps - sigma * x0) / jnp.hypot(alpha, sigma),
+        to_x0=_v_to_x0,
+        sensitivity=lambda alpha, sigma, data_std: jnp.hypot(alpha, sigma),
+    ),
+)
+PREDICTIONS.own(
+    "flow",
+    Prediction(
+        target=lambda x0, eps, alpha, sigma, data_std: eps - x0,
+        to_x0=lambda value, z, alpha, sigma, data_std: (z - sigma * value) / (alpha + sigma),
+        sensitivity=lambda alpha, sigma, data_std: alpha + sigma,
+    ),
+)
+PREDICTIONS.own(
+    "edm",
+    Prediction(
+        target=_edm_target,
+        to_x0=_edm_to_x0,
+        sensitivity=lambda alpha, sigma, data_std: jnp.hypot(sigma, alpha * data_std) / data_std,
+    ),
+)
+
+
+def admitted(prediction: str, schedule: Schedule) -> bool:
     """Whether the prediction gives the clean picture at every t in [0, 1] of the schedule, both ends included.
 
     All schedules have sigma(0) = 0; ``schedule.ends_in_noise`` says which have alpha(1) = 0.
     """
-    where_clean, where_noise = DEFINED[kind]
-    return where_clean and (where_noise or not schedule.ends_in_noise)
+    return PREDICTIONS[prediction].defined_in_noise or not schedule.ends_in_noise
 
 
-def _pick(table: dict[str, Callable[[], Picture]], kind: str) -> Picture:
-    if kind not in table:
-        raise ValueError(f"prediction {kind!r} is not one of {', '.join(KINDS)}")
-    return table[kind]()
+def to_x0(prediction: str, value: Picture, z: Picture, alpha: Level, sigma: Level, data_std: float = 0.5) -> Picture:
+    """The clean picture that a value of the prediction stands for. Raises RegistryError for an unknown one."""
+    return PREDICTIONS[prediction].to_x0(value, z, alpha, sigma, data_std)
 
 
-def to_x0(kind: str, value: Picture, z: Picture, alpha: Level, sigma: Level, data_std: float = 0.5) -> Picture:
-    """The clean picture that a prediction of ``kind`` stands for.
+def target(prediction: str, x0: Picture, eps: Picture, alpha: Level, sigma: Level, data_std: float = 0.5) -> Picture:
+    """What the network is to give where the noise is known: defined at both ends. Raises as :func:`to_x0`."""
+    return PREDICTIONS[prediction].target(x0, eps, alpha, sigma, data_std)
 
-    Raises:
-      ValueError: ``kind`` is not one of KINDS.
+
+def from_x0(prediction: str, x0: Picture, z: Picture, alpha: Level, sigma: Level, data_std: float = 0.5) -> Picture:
+    """What goes with the clean picture ``x0`` and the noised ``z``; needs sigma > 0. Raises as :func:`to_x0`."""
+    return target(prediction, x0, (z - alpha * x0) / sigma, alpha, sigma, data_std)
+
+
+def sensitivity(prediction: str, alpha: Level, sigma: Level, data_std: float = 0.5) -> Level:
+    """c >= 0 with |error of the prediction| = (c / sigma) |error of x0| at fixed z: finite at both ends.
+
+    Raises as :func:`to_x0`.
     """
-
-    def from_edm() -> Picture:
-        norm = jnp.hypot(sigma, alpha * data_std)
-        return (alpha * data_std**2 * z / norm + sigma * data_std * value) / norm
-
-    def from_v() -> Picture:
-        norm = jnp.hypot(alpha, sigma)
-        return (alpha * z / norm - sigma * value) / norm
-
-    table = {
-        "x0": lambda: value,
-        "eps": lambda: (z - sigma * value) / alpha,
-        "v": from_v,
-        "flow": lambda: (z - sigma * value) / (alpha + sigma),
-        "edm": from_edm,
-    }
-    return _pick(table, kind)
+    return PREDICTIONS[prediction].sensitivity(alpha, sigma, data_std)
 
 
-def target(kind: str, x0: Picture, eps: Picture, alpha: Level, sigma: Level, data_std: float = 0.5) -> Picture:
-    """The quantity of ``kind`` where the noise is known: defined at both ends.
-
-    Raises:
-      ValueError: ``kind`` is not one of KINDS.
-    """
-    table = {
-        "x0": lambda: x0,
-        "eps": lambda: eps,
-        "v": lambda: (alpha * eps - sigma * x0) / jnp.hypot(alpha, sigma),
-        "flow": lambda: eps - x0,
-        "edm": lambda: (sigma * x0 - alpha * data_std**2 * eps) / (data_std * jnp.hypot(sigma, alpha * data_std)),
-    }
-    return _pick(table, kind)
-
-
-def from_x0(kind: str, x0: Picture, z: Picture, alpha: Level, sigma: Level, data_std: float = 0.5) -> Picture:
-    """The quantity of ``kind`` that goes with the clean picture ``x0`` and the noised picture ``z``; needs sigma > 0.
-
-    Raises:
-      ValueError: ``kind`` is not one of KINDS.
-    """
-    return target(kind, x0, (z - alpha * x0) / sigma, alpha, sigma, data_std)
-
-
-def sensitivity(kind: str, alpha: Level, sigma: Level, data_std: float = 0.5) -> Level:
-    """c >= 0 with |error of kind| = (c / sigma) |error of x0| at fixed z: finite at both ends.
-
-    Raises:
-      ValueError: ``kind`` is not one of KINDS.
-    """
-    table = {
-        "x0": lambda: sigma,
-        "eps": lambda: alpha,
-        "v": lambda: jnp.hypot(alpha, sigma),
-        "flow": lambda: alpha + sigma,
-        "edm": lambda: jnp.hypot(sigma, alpha * data_std) / data_std,
-    }
-    return _pick(table, kind)
-
-
-def input_scale(kind: str, frame: str, alpha: Level, sigma: Level, data_std: float = 0.5) -> Level:
+def input_scale(prediction: str, frame: str, alpha: Level, sigma: Level, data_std: float = 0.5) -> Level:
     """What the network's input is multiplied by: EDM's c_in for the ``edm`` prediction, 1 for the others.
 
     Under a variance-exploding schedule the others are scaled too, as if the data had unit variance: no network is at
     its best with inputs of size 80.
     """
-    if kind == "edm":
+    if prediction == "edm":
         return 1.0 / jnp.hypot(sigma, alpha * data_std)
     if frame == "ve":
         return 1.0 / jnp.hypot(sigma, alpha)

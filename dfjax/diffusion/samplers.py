@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from dfjax.core.registry import SAMPLERS
 from dfjax.diffusion import multistep, solvers, tables
 from dfjax.diffusion.schedule import Schedule
 from dfjax.diffusion.tables import Levels, Multistep, Table, TwoCalls
@@ -34,39 +35,37 @@ class Sampler(NamedTuple):
     default: float = 0.0
 
 
-SAMPLERS: dict[str, Sampler] = {
-    "ddpm": Sampler(lambda grid, schedule, _: solvers.ddim(grid, 1.0)),
-    "ddim": Sampler(lambda grid, schedule, eta: solvers.ddim(grid, eta), "eta", 0.0),
-    # Euler's method on z/alpha in sigma/alpha, and on z/(alpha + sigma) in sigma/(alpha + sigma), is DDIM; and
-    # k-diffusion's ancestral step is DDIM with noise.
-    "euler": Sampler(lambda grid, schedule, _: solvers.ddim(grid)),
-    "flow_euler": Sampler(lambda grid, schedule, _: solvers.ddim(grid)),
-    "euler_ancestral": Sampler(lambda grid, schedule, eta: solvers.ddim(grid, eta), "eta", 1.0),
-    "heun": Sampler(lambda grid, schedule, churn: solvers.heun(grid, schedule, churn), "churn", 0.0),
-    "flow_heun": Sampler(lambda grid, schedule, _: solvers.flow_heun(grid)),
-    "dpmpp_2s": Sampler(lambda grid, schedule, _: solvers.dpmpp_2s(grid, schedule)),
-    "dpmpp_2m": Sampler(lambda grid, schedule, _: multistep.unip(grid, 2)),
-    "dpmpp_3m": Sampler(lambda grid, schedule, _: multistep.unip(grid, 3)),
-    "dpmpp_2m_sde": Sampler(lambda grid, schedule, eta: multistep.dpmpp_2m_sde(grid, eta), "eta", 1.0),
-    "unip_2": Sampler(lambda grid, schedule, _: multistep.unip(grid, 2)),
-    "unip_3": Sampler(lambda grid, schedule, _: multistep.unip(grid, 3)),
-    "unipc_1": Sampler(lambda grid, schedule, _: multistep.unipc(grid, 1)),
-    "unipc_2": Sampler(lambda grid, schedule, _: multistep.unipc(grid, 2)),
-    "unipc_3": Sampler(lambda grid, schedule, _: multistep.unipc(grid, 3)),
-    "angle_3": Sampler(lambda grid, schedule, _: multistep.angle(grid, 3)),
-    "deis_2": Sampler(lambda grid, schedule, _: multistep.deis(grid, 2)),
-    "deis_3": Sampler(lambda grid, schedule, _: multistep.deis(grid, 3)),
-    "lms_2": Sampler(lambda grid, schedule, _: multistep.lms(grid, 2)),
-    "lms_3": Sampler(lambda grid, schedule, _: multistep.lms(grid, 3)),
-    "lms_4": Sampler(lambda grid, schedule, _: multistep.lms(grid, 4)),
-}
+SAMPLERS.own("ddpm", Sampler(lambda grid, schedule, _: solvers.ddim(grid, 1.0)))
+SAMPLERS.own("ddim", Sampler(lambda grid, schedule, eta: solvers.ddim(grid, eta), "eta", 0.0))
+# Euler's method on z/alpha in sigma/alpha, and on z/(alpha + sigma) in sigma/(alpha + sigma), is DDIM; and
+# k-diffusion's ancestral step is DDIM with noise.
+SAMPLERS.own("euler", Sampler(lambda grid, schedule, _: solvers.ddim(grid)))
+SAMPLERS.own("flow_euler", Sampler(lambda grid, schedule, _: solvers.ddim(grid)))
+SAMPLERS.own("euler_ancestral", Sampler(lambda grid, schedule, eta: solvers.ddim(grid, eta), "eta", 1.0))
+SAMPLERS.own("heun", Sampler(lambda grid, schedule, churn: solvers.heun(grid, schedule, churn), "churn", 0.0))
+SAMPLERS.own("flow_heun", Sampler(lambda grid, schedule, _: solvers.flow_heun(grid)))
+SAMPLERS.own("dpmpp_2s", Sampler(lambda grid, schedule, _: solvers.dpmpp_2s(grid, schedule)))
+SAMPLERS.own("dpmpp_2m", Sampler(lambda grid, schedule, _: multistep.unip(grid, 2)))
+SAMPLERS.own("dpmpp_3m", Sampler(lambda grid, schedule, _: multistep.unip(grid, 3)))
+SAMPLERS.own("dpmpp_2m_sde", Sampler(lambda grid, schedule, eta: multistep.dpmpp_2m_sde(grid, eta), "eta", 1.0))
+SAMPLERS.own("unip_2", Sampler(lambda grid, schedule, _: multistep.unip(grid, 2)))
+SAMPLERS.own("unip_3", Sampler(lambda grid, schedule, _: multistep.unip(grid, 3)))
+SAMPLERS.own("unipc_1", Sampler(lambda grid, schedule, _: multistep.unipc(grid, 1)))
+SAMPLERS.own("unipc_2", Sampler(lambda grid, schedule, _: multistep.unipc(grid, 2)))
+SAMPLERS.own("unipc_3", Sampler(lambda grid, schedule, _: multistep.unipc(grid, 3)))
+SAMPLERS.own("angle_3", Sampler(lambda grid, schedule, _: multistep.angle(grid, 3)))
+SAMPLERS.own("deis_2", Sampler(lambda grid, schedule, _: multistep.deis(grid, 2)))
+SAMPLERS.own("deis_3", Sampler(lambda grid, schedule, _: multistep.deis(grid, 3)))
+SAMPLERS.own("lms_2", Sampler(lambda grid, schedule, _: multistep.lms(grid, 2)))
+SAMPLERS.own("lms_3", Sampler(lambda grid, schedule, _: multistep.lms(grid, 3)))
+SAMPLERS.own("lms_4", Sampler(lambda grid, schedule, _: multistep.lms(grid, 4)))
 
 
 def table(name: str, schedule: Schedule, times, option: float | None = None) -> Table:
     """The table of the sampler ``name`` over a grid of times; ``option`` is its eta or churn (None: its default).
 
     Raises:
-      KeyError: there is no such sampler. ValueError: it takes no such number.
+      RegistryError: there is no such sampler. ValueError: it takes no such number.
     """
     sampler = SAMPLERS[name]
     if option is not None and not sampler.option:

@@ -19,6 +19,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from dfjax.core.registry import SCHEDULES
+
 # Float[Array, "..."] or Float[np.ndarray, "..."], the same in and out, which a type checker cannot follow.
 Time = Any
 Elementwise = Callable[[Time], Time]
@@ -83,11 +85,13 @@ class Schedule:
         return bool(self.signal(np.ones(())) == 0.0)
 
 
+@SCHEDULES.own("flow")
 def flow() -> Schedule:
     """Rectified flow: alpha = 1 - t, sigma = t (arXiv 2209.03003)."""
     return Schedule("flow", "flow", lambda t: 1.0 - t, lambda t: 1.0 * t, lambda ratio: ratio / (1.0 + ratio))
 
 
+@SCHEDULES.own("cosine")
 def cosine() -> Schedule:
     """Variance-preserving cosine: alpha = cos(pi t / 2), sigma = sin(pi t / 2) (arXiv 2102.09672, no offset)."""
 
@@ -121,6 +125,7 @@ def _from_rate(name: str, integral: Elementwise, invert_integral: Elementwise) -
     return Schedule(name, "vp", signal, noise, lambda ratio: invert_integral(namespace(ratio).log1p(ratio**2)))
 
 
+@SCHEDULES.own("linear")
 def linear(first: float = 0.1, last: float = 20.0) -> Schedule:
     """DDPM's schedule: the rate beta(t) goes evenly from ``first`` to ``last`` (arXiv 2006.11239; 2011.13456, eq. 33).
 
@@ -134,6 +139,7 @@ def linear(first: float = 0.1, last: float = 20.0) -> Schedule:
     return _from_rate("linear", lambda t: t * (first + 0.5 * slope * t), invert)
 
 
+@SCHEDULES.own("scaled_linear")
 def scaled_linear(first: float = 0.85, last: float = 12.0) -> Schedule:
     """Stable Diffusion's schedule: the square root of the rate beta(t) goes evenly (arXiv 2112.10752, its code).
 
@@ -153,6 +159,7 @@ def scaled_linear(first: float = 0.85, last: float = 12.0) -> Schedule:
     return _from_rate("scaled_linear", integral, invert)
 
 
+@SCHEDULES.own("edm")
 def edm(largest: float = 80.0, rho: float = 7.0) -> Schedule:
     """EDM: alpha = 1, sigma = largest * t^rho (arXiv 2206.00364, equation 5 with sigma_min = 0).
 
@@ -206,12 +213,3 @@ def shifted(schedule: Schedule, shift: float) -> Schedule:
     2 log s (Simple Diffusion, arXiv 2301.11093, equation 2).
     """
     return dataclasses.replace(schedule, shift=schedule.shift * shift)
-
-
-SCHEDULES: dict[str, Callable[[], Schedule]] = {
-    "flow": flow,
-    "cosine": cosine,
-    "linear": linear,
-    "scaled_linear": scaled_linear,
-    "edm": edm,
-}

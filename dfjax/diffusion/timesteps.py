@@ -1,12 +1,23 @@
 """How the noise level t of each training example is drawn: even numbers u, through the inverse of a distribution."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from dfjax.core.registry import TIMESTEPS
 from dfjax.diffusion.schedule import Schedule
 
 Levels = Float[Array, "batch"]
+
+
+class Settings(NamedTuple):
+    """The numbers that a density takes: those of the config's ``diffusion`` section of the same names."""
+
+    timestep_mean: float = 0.6
+    timestep_std: float = 1.0
+    timestep_mode: float = 1.29
 
 
 def stratified(key: Key[Array, ""], index: Int[Array, "batch"], total: int) -> Levels:
@@ -52,3 +63,11 @@ def cosine_mapped(u: Levels) -> Levels:
     # Sines of u and of its complement, so that no tangent grows without bound.
     noise, signal = jnp.sin(jnp.pi / 2 * u), jnp.sin(jnp.pi / 2 * (1.0 - u))
     return noise / (noise + signal)
+
+
+# A density of t is a function (u, settings, schedule) -> t, from even numbers u in (0, 1) to levels in [0, 1].
+TIMESTEPS.own("uniform", lambda u, settings, schedule: uniform(u))
+TIMESTEPS.own("logit_normal", lambda u, of, schedule: logit_normal(u, of.timestep_mean, of.timestep_std))
+TIMESTEPS.own("log_normal", lambda u, of, schedule: log_normal(u, of.timestep_mean, of.timestep_std, schedule))
+TIMESTEPS.own("mode", lambda u, of, schedule: mode(u, of.timestep_mode))
+TIMESTEPS.own("cosine_mapped", lambda u, settings, schedule: cosine_mapped(u))

@@ -17,12 +17,14 @@ p2             SNR / (k + SNR)^g                   alpha^2 sigma^2g / (k sigma^2
 """
 
 import dataclasses
+import functools
 import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dfjax.diffusion import prediction
+from dfjax.core.registry import LOSSES
+from dfjax.diffusion import prediction as prediction_lib
 
 Level = Float[Array, "..."]
 
@@ -42,34 +44,43 @@ class Weighting:
     p2_gamma: float = 1.0
     p2_k: float = 1.0
 
-    def _square(self, alpha: Level, sigma: Level) -> Level:
-        """c^2, finite at both ends."""
-        signal, noise = alpha**2, sigma**2
-        if self.loss == "snr":
-            return signal
-        if self.loss == "min_snr":
-            return jnp.minimum(signal, self.min_snr_gamma * noise)
-        if self.loss == "truncated_snr":
-            return jnp.maximum(signal, noise)
-        if self.loss == "sigmoid":
-            return signal * noise / (noise + signal * math.exp(-self.sigmoid_bias))
-        if self.loss == "p2":
-            return signal * (noise / (self.p2_k * noise + signal)) ** self.p2_gamma
-        return prediction.sensitivity(self.loss, alpha, sigma, self.data_std) ** 2
-
-    def __call__(self, kind: str, alpha: Level, sigma: Level) -> Level:
-        """The weight of the squared error of a prediction of ``kind``, elementwise, >= 0.
+    def __call__(self, prediction: str, alpha: Level, sigma: Level) -> Level:
+        """The weight of the squared error of a network's ``prediction``, elementwise, >= 0.
 
         Raises:
-          ValueError: the loss or the kind has an unknown name.
+          RegistryError: the loss or the prediction has an unknown name.
         """
-        if self.loss in ("constant", kind):
+        if self.loss in ("constant", prediction):
             return jnp.ones_like(alpha)
-        own = prediction.sensitivity(kind, alpha, sigma, self.data_std)
-        return self._square(alpha, sigma) / jnp.maximum(own, self.floor) ** 2
+        own = prediction_lib.sensitivity(prediction, alpha, sigma, self.data_std)
+        # Finite at both ends.
+        square = LOSSES[self.loss](self, alpha, sigma)
+        return square / jnp.maximum(own, self.floor) ** 2
 
 
-LOSSES = ("constant", *prediction.KINDS, "snr", "min_snr", "truncated_snr", "sigmoid", "p2")
+def _in_terms_of(name: str, of: Weighting, alpha: Level, sigma: Level) -> Level:
+    return prediction_lib.sensitivity(name, alpha, sigma, of.data_std) ** 2
+
+
+def _sigmoid(of: Weighting, alpha: Level, sigma: Level) -> Level:
+    signal, noise = alpha**2, sigma**2
+    return signal * noise / (noise + signal * math.exp(-of.sigmoid_bias))
+
+
+def _p2(of: Weighting, alpha: Level, sigma: Level) -> Level:
+    signal, noise = alpha**2, sigma**2
+    return signal * (noise / (of.p2_k * noise + signal)) ** of.p2_gamma
+
+
+# A loss weight is a function (weighting, alpha, sigma) -> c^2; ``constant`` is told apart above.
+LOSSES.own("constant", lambda of, alpha, sigma: jnp.ones_like(alpha))
+for _name in ("x0", "eps", "v", "flow", "edm"):
+    LOSSES.own(_name, functools.partial(_in_terms_of, _name))
+LOSSES.own("snr", lambda of, alpha, sigma: alpha**2)
+LOSSES.own("min_snr", lambda of, alpha, sigma: jnp.minimum(alpha**2, of.min_snr_gamma * sigma**2))
+LOSSES.own("truncated_snr", lambda of, alpha, sigma: jnp.maximum(alpha**2, sigma**2))
+LOSSES.own("sigmoid", _sigmoid)
+LOSSES.own("p2", _p2)
 
 
 def learned(loss: Float[Array, "batch"], log_variance: Float[Array, "batch"]) -> Float[Array, "batch"]:

@@ -14,12 +14,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from dfjax.core import storage
-from dfjax.data import captions
-from dfjax.data.records import Record
+from dfjax.core import fingerprint as fingerprints
 from dfjax.evals.metrics import inputs
-from dfjax.weights import files as weights
-from dfjax.weights.files import WeightsError
 
 _log = logging.getLogger(__name__)
 
@@ -64,15 +60,6 @@ class Probe:
 
 _NAMES = tuple(field.name for field in dataclasses.fields(Probe))
 _FINGERPRINT = "fingerprint"
-
-
-def wording(record: Record) -> str:
-    """The caption by which pictures are told apart: the concept where there is one, without the style, else all of it.
-
-    Sentence embeddings mix the style's name into everything, and one of the right concept in a wrong style is no
-    mistake of the kind that this looks for.
-    """
-    return record.concept or captions.canonical(record)
 
 
 def fit(features: Features, embeddings: Embeddings, ridges: Sequence[float] = RIDGES) -> tuple[Probe, Embeddings]:
@@ -145,15 +132,9 @@ def load_or_fit(path: Path, wanted: str, make: Callable[[], Probe]) -> Probe:
     kept = _kept(path, wanted)
     if kept is not None:
         return kept
-    from safetensors.numpy import save  # Of the extra eval, without which there are no features to fit to.
-
     probe = make()
-    arrays = {name: np.array(getattr(probe, name), np.float64, order="C") for name in _NAMES}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage.replace(path, save(arrays | {_FINGERPRINT: np.frombuffer(wanted.encode(), np.uint8)}), shared=True)
-    except OSError as error:
-        _log.warning("the probe is not kept for the next time: %s", error)
+    arrays = {name: np.asarray(getattr(probe, name), np.float64) for name in _NAMES}
+    fingerprints.keep(path, arrays | {_FINGERPRINT: np.frombuffer(wanted.encode(), np.uint8)}, "the probe")
     return probe
 
 
@@ -161,11 +142,11 @@ def _kept(path: Path, wanted: str) -> Probe | None:
     if not path.exists():
         return None
     try:
-        arrays = weights.read(path)
+        arrays, _ = fingerprints.load(path)
         found = arrays.pop(_FINGERPRINT).tobytes()
         ridge, explained = float(arrays.pop("ridge")), float(arrays.pop("explained"))
         probe = Probe(**arrays, ridge=ridge, explained=explained)
-    except (WeightsError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         _log.warning("%s is fitted anew: it is no probe (%s)", path, error)
         return None
     if found != wanted.encode():

@@ -2,35 +2,26 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from jax.sharding import Mesh
 
 from dfjax import config as config_lib
+from dfjax.core import fingerprint
 from dfjax.evals import real, reference
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.real import Real
 from dfjax.evals.reference import Features
-from dfjax.inputs.tokenizer import Tokenizer
-from dfjax.models.denoiser import Denoiser
+from dfjax.inputs.network import Network
 from dfjax.pretrained import features
 from dfjax.sample import restore
 
 
-def digest(*told: Any) -> str:
-    """A short hash of what figures depend on."""
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
-
-
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A denoiser to be measured, without its parameters. ``guide``: a weaker model that it is guided with."""
+    """A network to be measured, without its parameters. ``guide``: a weaker model that it is guided with."""
 
-    denoiser: Denoiser
-    tokenizer: Tokenizer
+    network: Network
     guide: restore.Trained | None = None
 
 
@@ -66,7 +57,7 @@ class Bench:
     @functools.cached_property
     def settings(self) -> str:
         """A hash of all that every figure depends on besides the step; what is drawn is kept under it, too."""
-        return digest(
+        return fingerprint.short(
             self.split,
             self.real.digest,
             dataclasses.asdict(self.config.sample) | {"prompts": (), "guide": self._guide},
@@ -98,7 +89,7 @@ class Bench:
     def real(self) -> Real:
         """The split that is measured."""
         for known in (self.train, self.heldout):
-            if known and known.source.name == f"{self.config.data.name}/{self.split}":
+            if known and known.split == self.split:
                 return known
         return real.read(self.config.data, self.split, self.config.eval.num_real)
 

@@ -1,6 +1,5 @@
 """Pictures drawn for captions, batch by batch, each kept until they are measured: a kill costs one batch."""
 
-import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from safetensors import SafetensorError
-from safetensors import numpy as safetensors_numpy
 
 from dfjax import config as config_lib
-from dfjax.core import storage
+from dfjax.core import fingerprint
 from dfjax.evals.real import Pictures
 from dfjax.runtime import heartbeats
 from dfjax.sample import generate
-
-_log = logging.getLogger(__name__)
 
 
 def captions_for(captions: Sequence[str], count: int) -> tuple[list[int], list[str]]:
@@ -57,7 +52,8 @@ def draw(
         pictures = _read(path, len(part)) if jax.process_count() == 1 else None
         if pictures is None:
             pictures, _ = sampler(params, part, seed)
-            _keep(path, pictures)
+            if jax.process_index() == 0:
+                fingerprint.keep(path, {"pictures": pictures}, "after a kill, drawn pictures")
         parts.append(pictures)
     return np.concatenate(parts)
 
@@ -70,17 +66,7 @@ def forget(folder: Path) -> None:
 
 def _read(path: Path, count: int) -> Pictures | None:
     try:
-        found = safetensors_numpy.load(path.read_bytes())["pictures"]
-    except (OSError, KeyError, SafetensorError):
+        found = fingerprint.load(path)[0]["pictures"]
+    except (OSError, KeyError, ValueError):
         return None
     return found if found.dtype == np.uint8 and found.ndim == 4 and len(found) == count else None
-
-
-def _keep(path: Path, pictures: Pictures) -> None:
-    if jax.process_index():
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage.replace(path, safetensors_numpy.save({"pictures": np.ascontiguousarray(pictures)}))
-    except OSError as error:
-        _log.warning("drawn pictures are not kept for the case of a kill: %s", error)

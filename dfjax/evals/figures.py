@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,13 +10,15 @@ class Figure:
     """One measured figure.
 
     ``stderr``: its standard error, None where there is none to be had. ``num_images``: of how many drawn (or real)
-    pictures it was measured.
+    pictures it was measured. ``better``: whether ``lower``, ``higher`` or ``neither`` is better; empty: as its name
+    says, see :mod:`dfjax.report.best`.
     """
 
     name: str
     value: float
     stderr: float | None
     num_images: int
+    better: Literal["", "lower", "higher", "neither"] = ""
 
 
 @dataclasses.dataclass(frozen=True)

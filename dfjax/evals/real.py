@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from dfjax import config as config_lib
-from dfjax.data import captions as captions_lib
 from dfjax.data import pipeline, sources, transforms
-from dfjax.data.records import Record
-from dfjax.evals import alignment
+from dfjax.data.source import Record, Source
+from dfjax.data.source import read as read_record
 
 Pictures = UInt8[np.ndarray, "n height width 3"]
 
@@ -24,10 +23,11 @@ class Real:
     """Up to so many records of a split, spread evenly over it, in its order; each once.
 
     ``captions``: one for each, in the words of validation. ``wordings``: by which a picture is recognised, see
-    :func:`dfjax.evals.alignment.wording`. ``digest``: SHA-256 over what pictures and captions are made of.
+    ``Source.wording``. ``digest``: SHA-256 over what pictures and captions are made of.
     """
 
-    source: sources.RecordSource
+    source: Source
+    split: str
     data: config_lib.Data
     indices: tuple[int, ...]
     captions: tuple[str, ...]
@@ -37,6 +37,11 @@ class Real:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def name(self) -> str:
+        """Of data set and split."""
+        return f"{self.data.name}/{self.split}"
+
     def pictures(self, places: Sequence[int]) -> Pictures:
         """The pictures at these places, uint8 of the model's resolution."""
         size = self.data.resolution
@@ -44,11 +49,11 @@ class Real:
         return np.stack(shown) if shown else np.zeros((0, size, size, 3), np.uint8)
 
     def _picture(self, index: int) -> np.ndarray:
-        picture, _ = sources.read(self.source, index, self._render)
+        picture, _ = read_record(self.source, index, self._render)
         return picture
 
     def _render(self, record: Record) -> np.ndarray:
-        return transforms.render(record.image, self.data.resolution, self.data.max_pixels)
+        return _rendered(record, self.data)
 
 
 def read(data: config_lib.Data, split: str, limit: int) -> Real:
@@ -63,12 +68,17 @@ def read(data: config_lib.Data, split: str, limit: int) -> Real:
 
     def use(record: Record) -> tuple[str, str, bytes]:
         # What cannot be shown is passed over here too, so that captions and pictures are of the same records.
-        transforms.render(record.image, data.resolution, data.max_pixels)
-        return captions_lib.canonical(record), alignment.wording(record), record.image
+        pixels = _rendered(record, data)
+        held = record.image if isinstance(record.image, bytes) else pixels.tobytes()
+        return source.captions(record)[0], source.wording(record), held
 
     for index in indices:
-        (caption, wording, image), _ = sources.read(source, index, use)
-        digest.update(f"{caption}\0{wording}\0".encode() + hashlib.sha256(image).digest())
+        (caption, wording, held), _ = read_record(source, index, use)
+        digest.update(f"{caption}\0{wording}\0".encode() + hashlib.sha256(held).digest())
         found.append((caption, wording))
     captions, wordings = zip(*found, strict=True)
-    return Real(source, data, tuple(indices), captions, wordings, digest.hexdigest())
+    return Real(source, split, data, tuple(indices), captions, wordings, digest.hexdigest())
+
+
+def _rendered(record: Record, data: config_lib.Data) -> np.ndarray:
+    return transforms.render(record.image, (data.resolution, data.resolution), data.max_pixels)

@@ -1,14 +1,12 @@
 """``RUN/eval/metrics.jsonl``: a line a figure, and what has been measured already."""
 
 import dataclasses
-import json
-import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dfjax.core import storage
+from dfjax.core import jsonl
 from dfjax.evals.figures import Figure
 
 _NEEDED = {"step", "name", "value", "evaluator", "settings", "split"}
@@ -36,7 +34,8 @@ class Record:
     """The figures of one run. What one evaluator says of one step is there whole or not at all, however one is killed.
 
     A line has ``step``, ``name``, ``value``, ``stderr``, ``num_images``, what else :class:`Key` has, ``figures`` (how
-    many lines it came with) and ``time``. An evaluator that could say nothing has one line, whose name is null.
+    many lines it came with) and ``time``, and ``better`` where the name does not say it. An evaluator that could say
+    nothing has one line, whose name is null.
     """
 
     def __init__(self, path: Path):
@@ -61,33 +60,19 @@ class Record:
             {
                 "step": key.step,
                 "name": figure.name,
-                "value": _number(figure.value),
-                "stderr": None if figure.stderr is None else _number(figure.stderr),
+                "value": jsonl.plain(figure.value),
+                "stderr": None if figure.stderr is None else jsonl.plain(figure.stderr),
                 "num_images": figure.num_images,
             }
+            | ({"better": figure.better} if figure.better else {})
             | shared
             for figure in figures
         ]
         nothing = [{"step": key.step, "name": None, "value": None} | shared]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(json.dumps(line) + "\n" for line in self._objects() + (said or nothing))
-        storage.replace(self._path, text.encode())
+        jsonl.write(self._path, self._objects() + (said or nothing))
         return said
 
     def _objects(self) -> list[dict[str, Any]]:
         """Every line that is a JSON object, ours or not: only what was cut short is lost with the next write."""
-        found = []
-        text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
-        for line in text.splitlines():
-            try:
-                said = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(said, dict):
-                found.append(said)
-        return found
-
-
-def _number(value: float) -> float | str:
-    """NaN and infinity are no JSON numbers."""
-    return float(value) if math.isfinite(value) else str(float(value))
+        return list(jsonl.read(self._path))

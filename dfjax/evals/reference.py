@@ -3,12 +3,11 @@
 import logging
 from pathlib import Path
 
+import jax
 import numpy as np
-import safetensors
 from jaxtyping import Float32
-from safetensors import numpy as safetensors_numpy
 
-from dfjax.core import ownership, storage
+from dfjax.core import fingerprint, ownership
 from dfjax.evals.errors import StatisticsError
 from dfjax.evals.real import Real
 from dfjax.pretrained.extractor import Extractor
@@ -37,20 +36,21 @@ def features(real: Real, extractor: Extractor, path: Path | None = None) -> Feat
     kept = hosts.from_first(_read(path, wanted, (len(real), extractor.size), is_named))
     if kept:
         return np.frombuffer(kept, np.float32).reshape(len(real), extractor.size)
-    _log.info("computing the %s features of %d real pictures of %s", extractor.name, len(real), real.source.name)
+    _log.info("computing the %s features of %d real pictures of %s", extractor.name, len(real), real.name)
     parts = []
     for start in range(0, len(real), _CHUNK):
         heartbeats.note("computing features of real pictures", slow=True)
         parts.append(extractor(real.pictures(range(start, min(start + _CHUNK, len(real))))))
     found = np.concatenate(parts)
-    _write(path, found, wanted)
+    if jax.process_index() == 0:
+        fingerprint.keep(path, {"features": found}, "the features of real pictures", wanted)
     return found
 
 
 def describe(real: Real, extractor: Extractor) -> dict[str, str]:
     """What features are of, in words that are compared when they are used again."""
     return {
-        "data": real.source.name,
+        "data": real.name,
         "category": real.data.category,
         "records": str(len(real)),
         "resolution": str(real.data.resolution),
@@ -70,13 +70,12 @@ def _read(path: Path, wanted: dict[str, str], shape: tuple[int, int], is_named: 
     if not path.exists():
         return b""
     try:
-        with safetensors.safe_open(path, "numpy") as file:
-            said = dict(file.metadata() or {})
-            found = file.get_tensor("features")
+        arrays, said = fingerprint.load(path)
+        found = arrays["features"]
         other = {key: said.get(key, "nothing") for key, value in wanted.items() if said.get(key) != value}
         if not other and (found.shape, found.dtype) != (shape, np.float32):
             raise ValueError(f"features are {found.dtype}{list(found.shape)}, not float32{list(shape)}")
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, ValueError) as error:
         if is_named:
             raise StatisticsError(
                 f"{path} has no reference statistics that can be read ({error}): delete it, or name another file"
@@ -89,15 +88,3 @@ def _read(path: Path, wanted: dict[str, str], shape: tuple[int, int], is_named: 
             "computed anew), or evaluate with what they were made for"
         )
     return b"" if other else found.tobytes()
-
-
-def _write(path: Path, found: Features, wanted: dict[str, str]) -> None:
-    import jax
-
-    if jax.process_index():
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage.replace(path, safetensors_numpy.save({"features": found}, metadata=wanted), shared=True)
-    except OSError as error:
-        _log.warning("the reference statistics are not kept for the next time: %s", error)

@@ -33,10 +33,9 @@ class Sheets:
 
         def sampler(count: int, film: bool) -> generate.Sampler:
             return generate.Sampler(
-                model.denoiser,
-                bench.config,
-                model.tokenizer,
+                model.network,
                 bench.mesh,
+                settings=settings,
                 batch_size=min(count, bench.config.eval.batch_size),
                 film=film,
                 guide=model.guide,

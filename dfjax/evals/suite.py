@@ -8,15 +8,15 @@ from typing import Any
 import jax
 
 from dfjax import config as config_lib
+from dfjax.core.registry import EVALUATORS
 from dfjax.evals import drawing, sheets
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
-from dfjax.evals.evaluators import EVALUATORS
 from dfjax.evals.record import Key, Record
 from dfjax.evals.subject import Ceiling, Drawn, Subject
 from dfjax.runtime import heartbeats, hosts
 from dfjax.sample import generate
-from dfjax.train.report import Writer
+from dfjax.training.report import Writer
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +46,9 @@ class Suite:
         self._wanted = _wanted(bench)
         self._measures = {name: EVALUATORS[name].make(bench, model) for name in self._wanted}
         self._sampler = generate.Sampler(
-            model.denoiser,
-            bench.config,
-            model.tokenizer,
+            model.network,
             bench.mesh,
+            settings=bench.config.sample,
             batch_size=bench.config.eval.batch_size,
             guide=model.guide,
         )

@@ -10,9 +10,9 @@ from dfjax.evals.bench import Bench, Model
 from dfjax.evals.suite import Suite
 from dfjax.runtime import hosts
 from dfjax.sample import restore
-from dfjax.train import report
-from dfjax.train.hooks import Hook
-from dfjax.train.run import Run
+from dfjax.training import report
+from dfjax.training.hooks import Hook
+from dfjax.training.run import Run
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ def hook(run: Run) -> Hook:
       DfjaxError: what an evaluator needs is missing. Later errors are logged: a run is worth more than its figures.
     """
     guide = run.config.sample.guide
-    model = Model(run.denoiser, run.tokenizer, restore.load(guide, run.mesh) if guide else None)
-    bench = Bench(run.config, run.mesh, run.room.path / "eval", guide=model.guide)
+    model = Model(run.network, restore.load(guide, run.mesh) if guide else None)
+    bench = Bench(run.config, run.mesh, run.workdir.path / "eval", guide=model.guide)
     suite = Suite(bench, model, report.tensorboard(bench.folder, wanted=run.config.train.tensorboard))
     bench.folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(bench.folder)

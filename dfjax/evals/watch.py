@@ -16,7 +16,7 @@ ALL, LATEST = "all", "latest"
 
 
 def steps(
-    room: Workdir,
+    workdir: Workdir,
     wish: str,
     watch: bool,
     is_done: Callable[[int], bool],
@@ -41,10 +41,10 @@ def steps(
     told, waited = None, 0.0
     while True:
         # Before the checkpoints are looked at: a run that has ended by then has made its last one.
-        total, is_live = _total(room), _is_live(room)
-        there = [step for step in room.steps() if not room.incomplete(step)]
+        total, is_live = _total(workdir), _is_live(workdir)
+        there = [step for step in workdir.steps() if not workdir.incomplete(step)]
         wanted = _wanted(there, wish)
-        new = {step: made for step in wanted if seen.get(step) != (made := room.made(step))}
+        new = {step: made for step in wanted if seen.get(step) != (made := workdir.made(step))}
         for step, made in new.items():
             seen[step] = made
             if not is_done(step):
@@ -54,19 +54,19 @@ def steps(
                     break
         else:
             if not watch:
-                _check(room, wish, there)
+                _check(workdir, wish, there)
                 return
             if _is_over(there, wish, total, seen):
-                _check_passed(room, wish, there, seen)
-                _log.info("%s is finished: all its checkpoints are evaluated", room.path)
+                _check_passed(workdir, wish, there, seen)
+                _log.info("%s is finished: all its checkpoints are evaluated", workdir.path)
                 return
             state = (there[-1] if there else 0, is_live)
             if state != told:
-                _tell(room, *state, total)
+                _tell(workdir, *state, total)
                 told, waited = state, 0.0
             waited = 0.0 if is_live else waited + poll_seconds
             if waited > patience_seconds:
-                raise EvaluationError(_in_vain(room, there, patience_seconds))
+                raise EvaluationError(_in_vain(workdir, there, patience_seconds))
             sleep(poll_seconds)
 
 
@@ -83,17 +83,17 @@ def _is_over(there: list[int], wish: str, total: int | None, seen: Collection[in
     return bool(there) and total is not None and there[-1] >= total
 
 
-def _check_passed(room: Workdir, wish: str, there: list[int], seen: Collection[int]) -> None:
+def _check_passed(workdir: Workdir, wish: str, there: list[int], seen: Collection[int]) -> None:
     """Raise EvaluationError for a step that was wished for and can come no more."""
     if wish.isdigit() and int(wish) not in seen:
         raise EvaluationError(
-            f"{room.path} has no checkpoint of step {wish}, and none will come; it has "
+            f"{workdir.path} has no checkpoint of step {wish}, and none will come; it has "
             + (", ".join(map(str, there)) or "none yet")
         )
 
 
-def _in_vain(room: Workdir, there: list[int], seconds: float) -> str:
-    what = f"nothing trains in {room.path}" if room.path.exists() else f"there is no folder {room.path}"
+def _in_vain(workdir: Workdir, there: list[int], seconds: float) -> str:
+    what = f"nothing trains in {workdir.path}" if workdir.path.exists() else f"there is no folder {workdir.path}"
     newest = f", whose newest checkpoint is of step {there[-1]}" if there else ""
     return (
         f"waited for {seconds:.0f} s: {what}{newest}. Start or resume the training, then this again; "
@@ -101,38 +101,39 @@ def _in_vain(room: Workdir, there: list[int], seconds: float) -> str:
     )
 
 
-def _check(room: Workdir, wish: str, there: list[int]) -> None:
+def _check(workdir: Workdir, wish: str, there: list[int]) -> None:
     if not there:
-        room.require_checkpoint()
-    passed = {step: missing for step in room.steps() if (missing := room.incomplete(step))}
+        workdir.require_checkpoint()
+    passed = {step: missing for step in workdir.steps() if (missing := workdir.incomplete(step))}
     for step in passed:
         if wish == ALL or (wish == LATEST and there and step > there[-1]):
             _log.warning("step %d is passed over: it is being deleted, or damaged (dfjax checkpoint verify)", step)
     if wish.isdigit() and int(wish) in passed:
         raise EvaluationError(
-            f"the checkpoint of step {wish} in {room.path} is being deleted, or damaged: "
+            f"the checkpoint of step {wish} in {workdir.path} is being deleted, or damaged: "
             f"{', '.join(passed[int(wish)])} missing; whole are {', '.join(map(str, there)) or 'none'}"
         )
     if wish.isdigit() and int(wish) not in there:
         raise EvaluationError(
-            f"{room.path} has no checkpoint of step {wish}; it has {', '.join(map(str, there))}; --watch waits for one"
+            f"{workdir.path} has no checkpoint of step {wish}; it has {', '.join(map(str, there))}; --watch waits for "
+            "one"
         )
 
 
-def _total(room: Workdir) -> int | None:
+def _total(workdir: Workdir) -> int | None:
     """The steps of the whole run, as its newest start said; None where there is no config yet."""
     try:
-        return config_lib.from_json(room.config.read_text(encoding="utf-8")).train.num_steps
+        return config_lib.from_json(workdir.config.read_text(encoding="utf-8")).train.num_steps
     except (OSError, UnicodeDecodeError, config_lib.ConfigError):
         return None
 
 
-def _is_live(room: Workdir) -> bool:
+def _is_live(workdir: Workdir) -> bool:
     """Whether something trains there, as far as signs of life tell: a lock, taken to ask, could be in its way."""
-    return bool(heartbeats.at_work(room.heartbeats))
+    return bool(heartbeats.at_work(workdir.heartbeats))
 
 
-def _tell(room: Workdir, newest: int, is_live: bool, total: int | None) -> None:
+def _tell(workdir: Workdir, newest: int, is_live: bool, total: int | None) -> None:
     where = f"step {newest} of {total}" if total else "its start"
     who = "" if is_live else "; nothing trains there now: the training command goes on with it"
-    _log.info("waiting for the next checkpoint of %s, which is at %s%s", room.path, where, who)
+    _log.info("waiting for the next checkpoint of %s, which is at %s%s", workdir.path, where, who)

@@ -110,15 +110,15 @@ def learn(captions: Iterable[str], vocab_size: int, max_tokens: int) -> Tokenize
     return tokenizer
 
 
-def _without_rare(sentences: list[str], room: int) -> list[str]:
-    """The sentences with only the ``room`` commonest characters, if there are more: the others are told in bytes.
+def _without_rare(sentences: list[str], most: int) -> list[str]:
+    """The sentences with only the ``most`` commonest characters, if there are more: the others are told in bytes.
 
     SentencePiece makes a piece of each character, and refuses to learn where that alone is too many.
     """
     # Its own normal form, in which it counts.
     normal = [unicodedata.normalize("NFKC", sentence) for sentence in sentences]
     counts = collections.Counter(itertools.chain.from_iterable(normal))
-    if len(counts) <= room:
+    if len(counts) <= most:
         return sentences
-    kept = set(sorted(counts, key=lambda char: (-counts[char], char))[:room])
+    kept = set(sorted(counts, key=lambda char: (-counts[char], char))[:most])
     return ["".join(char if char in kept else " " for char in sentence) for sentence in normal]

@@ -20,9 +20,9 @@ def check(job: job_lib.JobSpec, config: config_lib.Config) -> None:
     """
     job_lib.check_mesh(config, job.topology, job.hosts)
     if "://" not in job.workdir:
-        room = Workdir(Path(job.workdir))
-        room.check()
+        workdir = Workdir(Path(job.workdir))
+        workdir.check()
         try:
-            watch.refuse_live(room.heartbeats)
+            watch.refuse_live(workdir.heartbeats)
         except watch.LiveError as error:
             raise JobError(str(error)) from error

@@ -70,8 +70,11 @@ class JobSpec:
 
 def check_mesh(config: config_lib.Config, topology: Topology, hosts: int = 1) -> None:
     """Raise ConfigError, with flags that do, unless the config's mesh fits the devices of a job."""
+    from dfjax.inputs import network
+
     devices = topology.chips * hosts if topology.kind == "cpu" else topology.chips
     # Nodes of GPUs have one network: only slices of TPUs are apart.
     slices = topology.slices if topology.is_tpu else 1
     shape = mesh_lib.shape_over(config.mesh, devices, slices)
-    mesh_lib.check_divides(config, AbstractMesh(shape, mesh_lib.AXES))
+    mesh = AbstractMesh(shape, mesh_lib.AXES)
+    mesh_lib.check_divides(mesh, network.work_of(config), config.train.batch_size, config.train.accumulation)

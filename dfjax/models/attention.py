@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu import splash_attention
 from jaxtyping import Array, Bool, Float
 
-from dfjax.config import ConfigError
+from dfjax.core.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 """The pieces of the transformers: linear layers, attention with rotary positions, gated MLP, embeddings."""
 
+import functools
 import math
 
 import jax
@@ -7,17 +8,51 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from dfjax.models.inputs import Features
 from dfjax.models.layout import Heads, Layout
+from dfjax.models.parameters import metadata
 
 Tokens = Float[Array, "batch tokens width"]
 
 
 def linear(
-    inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype: jnp.dtype, bias: bool = False, zero: bool = False
+    inputs: int,
+    outputs: int,
+    *,
+    axes: tuple[str | None, str | None],
+    tokens: str,
+    rngs: nnx.Rngs,
+    dtype: jnp.dtype,
+    bias: bool = False,
+    bias_axis: str | None = None,
+    zero: bool = False,
+    of_data: bool = False,
+    muon: bool = False,
 ) -> nnx.Linear:
-    """A linear layer with float32 parameters that computes in ``dtype``; ``zero`` starts it at 0."""
-    init = nnx.initializers.zeros if zero else nnx.initializers.lecun_normal()
-    return nnx.Linear(inputs, outputs, use_bias=bias, kernel_init=init, dtype=dtype, param_dtype=jnp.float32, rngs=rngs)
+    """A linear layer with float32 parameters that computes in ``dtype``; ``zero`` starts it at 0.
+
+    Args:
+      axes, tokens, of_data, muon: of the kernel, see ``parameters.Description``. It decays, the bias does not.
+    """
+    return nnx.Linear(
+        inputs,
+        outputs,
+        use_bias=bias,
+        kernel_init=nnx.initializers.zeros if zero else nnx.initializers.lecun_normal(),
+        dtype=dtype,
+        param_dtype=jnp.float32,
+        kernel_metadata=metadata(*axes, tokens=tokens, of_data=of_data, decays=True, muon=muon),
+        bias_metadata=metadata(bias_axis),
+        rngs=rngs,
+    )
+
+
+def modulation(width: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Linear:
+    """From a condition to scale, shift and gate of a layer's two halves, 0 at first (adaLN-Zero, arXiv 2212.09748)."""
+    # Of all that is no matrix, its bias alone is large: whole, it would be a twentieth of the state of 2B over 256
+    # devices.
+    make = functools.partial(linear, axes=("embed", None), tokens="one", muon=True, bias=True, bias_axis="embed")
+    return make(width, 6 * width, rngs=rngs, dtype=dtype, zero=True)
 
 
 def rms(x: Float[Array, "... width"]) -> Float[Array, "... width"]:
@@ -69,15 +104,20 @@ def rotate(
 
 
 class Attention(nnx.Module):
-    """Self-attention with rotary positions, normalised queries and keys (arXiv 2302.05442), a learned gain per head."""
+    """Self-attention with rotary positions, normalised queries and keys (arXiv 2302.05442), a learned gain per head.
 
-    def __init__(self, width: int, heads: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+    ``tokens``, here and in :class:`GatedMlp`: which of an example's tokens it is for (``parameters.TOKENS``).
+    """
+
+    def __init__(self, width: int, heads: int, *, tokens: str, dtype: jnp.dtype, rngs: nnx.Rngs):
         self.heads = heads
-        self.query = linear(width, width, rngs=rngs, dtype=dtype)
-        self.key = linear(width, width, rngs=rngs, dtype=dtype)
-        self.value = linear(width, width, rngs=rngs, dtype=dtype)
-        self.out = linear(width, width, rngs=rngs, dtype=dtype)
-        self.gain = nnx.Param(jnp.ones((heads, 1), jnp.float32))
+        # Megatron: the first matrix splits its outputs, the second its inputs (arXiv 1909.08053, section 3).
+        make = functools.partial(linear, width, width, tokens=tokens, rngs=rngs, dtype=dtype, muon=True)
+        self.query = make(axes=("embed", "heads"))
+        self.key = make(axes=("embed", "heads"))
+        self.value = make(axes=("embed", "heads"))
+        self.out = make(axes=("heads", "embed"))
+        self.gain = nnx.Param(jnp.ones((heads, 1), jnp.float32), **metadata(None, None))
 
     def heads_of(self, x: Tokens, angles: Float[Array, "tokens half"] | None) -> tuple[Heads, Heads, Heads]:
         """Queries, keys and values of tokens at rotary ``angles`` (None: not turned)."""
@@ -103,13 +143,21 @@ class Attention(nnx.Module):
 class GatedMlp(nnx.Module):
     """SwiGLU: down(silu(gate(x)) * up(x)) (arXiv 2002.05202, equation 6)."""
 
-    def __init__(self, width: int, hidden: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
-        self.gate = linear(width, hidden, rngs=rngs, dtype=dtype)
-        self.up = linear(width, hidden, rngs=rngs, dtype=dtype)
-        self.down = linear(hidden, width, rngs=rngs, dtype=dtype)
+    def __init__(self, width: int, hidden: int, *, tokens: str, dtype: jnp.dtype, rngs: nnx.Rngs):
+        make = functools.partial(linear, tokens=tokens, rngs=rngs, dtype=dtype, muon=True)
+        self.gate = make(width, hidden, axes=("embed", "hidden"))
+        self.up = make(width, hidden, axes=("embed", "hidden"))
+        self.down = make(hidden, width, axes=("hidden", "embed"))
 
     def __call__(self, x: Tokens) -> Tokens:
         return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+
+
+def read(text_in: nnx.Linear, caption: Features, dtype: jnp.dtype) -> tuple[Tokens, Float[Array, "batch width"]]:
+    """A frozen encoder's features as tokens of the network, and their mean over those that are no padding, float32."""
+    text = text_in(rms(caption.features.astype(dtype)))
+    weight = caption.mask[..., None].astype(jnp.float32)
+    return text, jnp.sum(text * weight, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1.0)
 
 
 class LogVariance(nnx.Module):
@@ -119,7 +167,8 @@ class LogVariance(nnx.Module):
     """
 
     def __init__(self, *, rngs: nnx.Rngs):
-        self.out = linear(128, 1, rngs=rngs, dtype=jnp.float32, zero=True)
+        make = functools.partial(linear, axes=(None, None), tokens="one", of_data=True)
+        self.out = make(128, 1, rngs=rngs, dtype=jnp.float32, zero=True)
 
     def __call__(self, t: Float[Array, "batch"]) -> Float[Array, "batch"]:
         return self.out(fourier(t, 128))[:, 0]

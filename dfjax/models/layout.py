@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from dfjax.models import attention
+from dfjax.models.parameters import Descriptions
 
 Heads = Float[Array, "batch tokens heads head"]
 Streams = tuple[Heads, ...]
@@ -34,6 +35,10 @@ def _same(x: Any) -> Any:
     return x
 
 
+def _as_they_are(weights: Any, descriptions: Descriptions) -> Any:
+    return weights
+
+
 def _uncut(x: Array, axis: int = 1) -> Array:
     return x
 
@@ -47,7 +52,8 @@ class Layout:
       tokens: activations [batch, tokens, width] to the same ones, split as they should be.
       part: an array whose ``axis`` (1 unless said) counts all tokens to the part that is worked on here.
       whole: the parts [batch, tokens, ...] of all devices joined again.
-      weights: a tree of parameters to the same ones in the type and on the devices in which they are used.
+      weights: a tree of parameters, with their descriptions, to the same ones in the type and on the devices in which
+        they are used; those of stacked layers are left for the layer that runs.
       gathers: whether ``weights`` makes copies, which the backward pass must not keep but gather again.
     """
 
@@ -55,7 +61,7 @@ class Layout:
     tokens: Callable[[Any], Any] = _same
     part: Callable[..., Array] = _uncut
     whole: Callable[[Array], Array] = _uncut
-    weights: Callable[[Any], Any] = _same
+    weights: Callable[[Any, Descriptions], Any] = _as_they_are
     gathers: bool = False
 
 

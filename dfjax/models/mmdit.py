@@ -5,46 +5,45 @@ both streams. Every layer keeps both streams (SD3 drops the text's last half lay
 can be scanned.
 """
 
-import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from dfjax.core.errors import ConfigError
+from dfjax.models import inputs as inputs_lib
 from dfjax.models import patches
-from dfjax.models.layers import Attention, GatedMlp, LogVariance, Tokens, axial_angles, fourier, linear, rms
+from dfjax.models.inputs import Features, NetworkInputs, Work
+from dfjax.models.layers import (
+    Attention,
+    GatedMlp,
+    LogVariance,
+    Tokens,
+    axial_angles,
+    fourier,
+    linear,
+    modulation,
+    read,
+    rms,
+)
+from dfjax.models.layout import Layout
 from dfjax.models.stack import StackShape, run_stack, stack
 
 Images = Float[Array, "batch height width channels"]
 Condition = Float[Array, "batch width"]
 
 
-class Features(NamedTuple):
-    """A frozen encoder's features of captions, and which of them are no padding (at least one of each caption)."""
-
-    features: Float[Array, "batch tokens channels"]
-    mask: Bool[Array, "batch tokens"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MMDiTShape(StackShape):
-    """Sizes of an :class:`MMDiT`; see the config's ``model`` section for their meaning."""
-
-    features: int
-    channels: int
-
-
 class Stream(nnx.Module):
     """One stream's half of a layer: its modulation, its share of attention, its MLP (adaLN-Zero)."""
 
-    def __init__(self, shape: MMDiTShape, *, rngs: nnx.Rngs):
+    def __init__(self, shape: StackShape, tokens: str, *, rngs: nnx.Rngs):
         dtype = jnp.dtype(shape.dtype)
-        self.modulation = linear(shape.width, 6 * shape.width, rngs=rngs, dtype=dtype, bias=True, zero=True)
-        self.attention = Attention(shape.width, shape.heads, dtype=dtype, rngs=rngs)
-        self.mlp = GatedMlp(shape.width, shape.hidden, dtype=dtype, rngs=rngs)
+        self.modulation = modulation(shape.width, dtype=dtype, rngs=rngs)
+        self.attention = Attention(shape.width, shape.heads, tokens=tokens, dtype=dtype, rngs=rngs)
+        self.mlp = GatedMlp(shape.width, shape.hidden, tokens=tokens, dtype=dtype, rngs=rngs)
         self.layout = shape.layout
 
     def modulations(self, condition: Condition) -> list[Float[Array, "batch 1 width"]]:
@@ -60,9 +59,9 @@ class Stream(nnx.Module):
 class MMDiTBlock(nnx.Module):
     """A layer over both streams."""
 
-    def __init__(self, shape: MMDiTShape, *, rngs: nnx.Rngs):
-        self.text = Stream(shape, rngs=rngs)
-        self.image = Stream(shape, rngs=rngs)
+    def __init__(self, shape: StackShape, *, rngs: nnx.Rngs):
+        self.text = Stream(shape, "text", rngs=rngs)
+        self.image = Stream(shape, "image", rngs=rngs)
         self.layout = shape.layout
 
     def __call__(
@@ -91,26 +90,24 @@ class MMDiTBlock(nnx.Module):
 class MMDiT(nnx.Module):
     """(noisy latents or pictures, noise level, text features) -> prediction."""
 
-    def __init__(self, shape: MMDiTShape, *, rngs: nnx.Rngs):
+    def __init__(self, shape: StackShape, *, rngs: nnx.Rngs):
         self.shape = shape
         make = functools.partial(linear, rngs=rngs, dtype=jnp.dtype(shape.dtype), bias=True)
         values = shape.patch**2 * shape.channels * (4 if shape.overlap else 1)
-        self.text_in = make(shape.features, shape.width)
-        self.patch_in = make(values, shape.width)
-        self.time_in = make(256, shape.width)
-        self.time_out = make(shape.width, shape.width)
-        self.pooled = make(shape.width, shape.width)
+        self.text_in = make(shape.features, shape.width, axes=(None, "embed"), tokens="text", of_data=True)
+        self.patch_in = make(values, shape.width, axes=(None, "embed"), tokens="image", of_data=True)
+        self.time_in = make(256, shape.width, axes=(None, "embed"), tokens="one", of_data=True)
+        self.time_out = make(shape.width, shape.width, axes=("embed", None), tokens="one")
+        self.pooled = make(shape.width, shape.width, axes=("embed", None), tokens="one")
         self.blocks = stack(lambda rngs: MMDiTBlock(shape, rngs=rngs), shape.depth, rngs)
-        self.final = make(shape.width, 2 * shape.width, zero=True)
-        self.patch_out = make(shape.width, values, zero=True)
+        self.final = make(shape.width, 2 * shape.width, axes=("embed", None), tokens="one", zero=True)
+        self.patch_out = make(shape.width, values, axes=("embed", None), tokens="image", zero=True)
         self.log_variance = LogVariance(rngs=rngs) if shape.learned_variance else None
 
     def __call__(self, z: Images, t: Float[Array, "batch"], caption: Features) -> Images:
         """The prediction, float32 and of z's shape; t in [0, 1]."""
         shape, dtype, layout = self.shape, jnp.dtype(self.shape.dtype), self.shape.layout
-        text = self.text_in(rms(caption.features.astype(dtype)))
-        weight = caption.mask[..., None].astype(jnp.float32)
-        mean = jnp.sum(text * weight, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1.0)
+        text, mean = read(self.text_in, caption, dtype)
         time = self.time_out(jax.nn.silu(self.time_in(fourier(t, 256).astype(dtype))))
         condition = jax.nn.silu(time + self.pooled(rms(mean).astype(dtype)))
 
@@ -130,3 +127,19 @@ class MMDiT(nnx.Module):
         # Float32 before windows are added up.
         join = patches.join_overlapping if shape.overlap else patches.join
         return join(out.astype(jnp.float32), shape.patch)
+
+
+def build(model: Any, inputs: NetworkInputs, layout: Layout, rngs: nnx.Rngs) -> MMDiT:
+    """The network for such inputs; arguments as of :func:`dfjax.models.transformer.build`.
+
+    Raises:
+      ConfigError: captions are token ids.
+    """
+    if not inputs.features:
+        raise ConfigError("config key 'model.name': 'mmdit' takes a frozen encoder's features, not token ids")
+    return MMDiT(StackShape.of(model, inputs, learned_variance=model.learned_variance, layout=layout), rngs=rngs)
+
+
+def work(model: Any, inputs: NetworkInputs) -> Work:
+    """What it does with one example. Each stream is split over devices by itself."""
+    return inputs_lib.work(model, inputs, apart=True)

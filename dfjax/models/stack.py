@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 from flax import nnx
 
 from dfjax.models import attention
+from dfjax.models.inputs import NetworkInputs
 from dfjax.models.layout import ONE_DEVICE, Layout
+from dfjax.models.parameters import described
 
 
 def _cheap(primitive, *_, **__) -> bool:
@@ -29,9 +31,15 @@ POLICIES: dict[str, Callable | None] = {
 }
 
 
+_SIZES = ("width", "depth", "heads", "patch", "overlap", "mlp_ratio", "remat", "dtype", "unroll")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StackShape:
-    """The sizes that every network of stacked layers has; see the config's ``model`` section for their meaning."""
+    """The sizes that every network of stacked layers has; see the config's ``model`` section for their meaning.
+
+    ``channels`` are those of what is noised, ``features`` those of the caption's features (0: it is token ids).
+    """
 
     width: int
     depth: int
@@ -42,8 +50,16 @@ class StackShape:
     remat: str
     dtype: str
     unroll: int
+    channels: int
+    features: int = 0
     learned_variance: bool = False
     layout: Layout = ONE_DEVICE
+
+    @classmethod
+    def of(cls, model: Any, inputs: NetworkInputs, **more: Any) -> Self:
+        """The shape of a network for such inputs. ``model`` has the sizes above it as the config's section does."""
+        sizes = {name: getattr(model, name) for name in _SIZES}
+        return cls(**sizes, channels=inputs.shape[-1], features=inputs.features, **more)
 
     @property
     def hidden(self) -> int:
@@ -52,14 +68,18 @@ class StackShape:
 
 
 def stack(make_block: Callable[[nnx.Rngs], nnx.Module], depth: int, rngs: nnx.Rngs) -> nnx.Module:
-    """``depth`` blocks as one module whose parameters have a leading axis of layers."""
+    """``depth`` blocks as one module whose parameters have a leading axis of layers, and say so."""
 
     @nnx.split_rngs(splits=depth)
     @nnx.vmap(in_axes=0, out_axes=0)
     def make(rngs: nnx.Rngs):
         return make_block(rngs)
 
-    return make(rngs)
+    stacked = make(rngs)
+    for _, parameter in nnx.iter_graph(stacked):
+        if isinstance(parameter, nnx.Param) and (known := parameter.get_metadata("described", None)):
+            parameter.set_metadata(described=known.stacked())
+    return stacked
 
 
 def run_stack(stacked: nnx.Module, x: Any, *inputs: Any, remat: str, unroll: int, layout: Layout) -> Any:
@@ -70,10 +90,11 @@ def run_stack(stacked: nnx.Module, x: Any, *inputs: Any, remat: str, unroll: int
         weights that were gathered for their use: a whole network of those would not fit.
     """
     graph, parameters = nnx.split(stacked)
+    descriptions = {name: known.of_one_layer() for name, known in described(parameters).items()}
 
     def layer(x: Any, parameters: nnx.State) -> tuple[Any, None]:
-        # A State and its pure dict, whose names are those of the rules, flatten in the same order.
-        weights = layout.weights(nnx.to_pure_dict(parameters))
+        # A State and its pure dict flatten in the same order, by sorted names.
+        weights = layout.weights(nnx.to_pure_dict(parameters), descriptions)
         state = jax.tree.unflatten(jax.tree.structure(parameters), jax.tree.leaves(weights))
         return nnx.merge(graph, state)(x, *inputs), None
 

@@ -8,10 +8,12 @@ from jaxtyping import Array, Float
 
 from dfjax import config as config_lib
 from dfjax.config import ConfigError
-from dfjax.diffusion import discrete, grids, prediction, samplers, tables, timesteps
-from dfjax.diffusion.schedule import SCHEDULES, Schedule
+from dfjax.core.registry import PREDICTIONS, SAMPLERS, SCHEDULES, TIMESTEPS
+from dfjax.diffusion import discrete, grids, samplers, tables, timesteps
+from dfjax.diffusion import prediction as prediction_lib
+from dfjax.diffusion.schedule import Schedule
 from dfjax.diffusion.weighting import Weighting
-from dfjax.models.denoiser import Caption, Denoiser
+from dfjax.models.denoiser import Denoiser
 
 Images = Float[Array, "batch height width channels"]
 Levels = Float[Array, "batch"]
@@ -26,7 +28,7 @@ class Process:
     weighting: Weighting
 
     @property
-    def kind(self) -> str:
+    def prediction(self) -> str:
         """What the network predicts."""
         return self.diffusion.prediction
 
@@ -36,31 +38,24 @@ class Process:
 
     def timesteps(self, u: Levels) -> Levels:
         """Noise levels t in [0, 1] for training from even numbers u in (0, 1)."""
-        mean, std = self.diffusion.timestep_mean, self.diffusion.timestep_std
-        densities = {
-            "uniform": lambda: timesteps.uniform(u),
-            "logit_normal": lambda: timesteps.logit_normal(u, mean, std),
-            "log_normal": lambda: timesteps.log_normal(u, mean, std, self.schedule),
-            "mode": lambda: timesteps.mode(u, self.diffusion.timestep_mode),
-            "cosine_mapped": lambda: timesteps.cosine_mapped(u),
-        }
-        return self.snap(densities[self.diffusion.timesteps]())
+        settings = timesteps.Settings(**{name: getattr(self.diffusion, name) for name in timesteps.Settings._fields})
+        return self.snap(TIMESTEPS[self.diffusion.timesteps](u, settings, self.schedule))
 
     def _scales(self, t: Levels) -> tuple[Array, Array]:
         """Alpha and sigma at levels t, each [batch, 1, 1, 1], to multiply pictures with."""
         return tuple(at(t)[:, None, None, None] for at in (self.schedule.alpha, self.schedule.sigma))
 
-    def output(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, caption: Caption) -> Images:
+    def output(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, caption: Any) -> Images:
         """The network's prediction for noisy pictures z, which it sees at its own scale; float32."""
         alpha, sigma = self._scales(t)
-        scale = prediction.input_scale(self.kind, self.schedule.frame, alpha, sigma, self.diffusion.data_std)
+        scale = prediction_lib.input_scale(self.prediction, self.schedule.frame, alpha, sigma, self.diffusion.data_std)
         return denoiser.apply(params, scale * z, t, caption)
 
-    def denoised(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, caption: Caption) -> Images:
+    def denoised(self, denoiser: Denoiser, params: Any, z: Images, t: Levels, caption: Any) -> Images:
         """The clean picture that the network's prediction stands for."""
         alpha, sigma = self._scales(t)
         output = self.output(denoiser, params, z, t, caption)
-        return prediction.to_x0(self.kind, output, z, alpha, sigma, self.diffusion.data_std)
+        return prediction_lib.to_x0(self.prediction, output, z, alpha, sigma, self.diffusion.data_std)
 
     def same_levels(self, other: "Process") -> bool:
         """Whether t means the same noise level in both."""
@@ -86,8 +81,8 @@ def make(diffusion: config_lib.Diffusion) -> Process:
         raise ConfigError(f"config key 'diffusion.discrete_steps': {error}; leave it out") from error
     except ValueError as error:
         raise ConfigError(f"config key 'diffusion.zero_terminal': {error}; leave it out") from error
-    if not prediction.admitted(diffusion.prediction, schedule):
-        kinds = ", ".join(kind for kind in prediction.KINDS if prediction.admitted(kind, schedule))
+    if not prediction_lib.admitted(diffusion.prediction, schedule):
+        kinds = ", ".join(kind for kind in PREDICTIONS if prediction_lib.admitted(kind, schedule))
         names = ", ".join(name for name, plain in SCHEDULES.items() if not plain().ends_in_noise)
         raise ConfigError(
             f"config key 'diffusion.prediction': {diffusion.prediction!r} leaves the clean picture undefined at t = 1, "
@@ -123,10 +118,10 @@ def solver(
         raise ConfigError(f"config key 'sample.steps': {error}") from error
     # A negative eta is the sampler's own.
     given = {"eta": settings.eta if settings.eta >= 0 else None, "churn": settings.churn or None}
-    takes = samplers.SAMPLERS[settings.sampler].option
+    takes = SAMPLERS[settings.sampler].option
     for name, value in given.items():
         if value is not None and name != takes:
-            others = ", ".join(key for key, sampler in samplers.SAMPLERS.items() if sampler.option == name)
+            others = ", ".join(key for key, sampler in SAMPLERS.items() if sampler.option == name)
             raise ConfigError(
                 f"config key 'sample.{name}': the sampler {settings.sampler} takes none; leave it out, or use {others}"
             )

@@ -21,19 +21,23 @@ from jaxtyping import Array
 from dfjax import config as config_lib
 from dfjax.core import trees
 from dfjax.models import attention
+from dfjax.models.inputs import Work
 from dfjax.models.layout import Attend, Layout, Masks, Streams, joint
-from dfjax.parallel import mesh as mesh_lib
+from dfjax.models.parameters import Descriptions
 from dfjax.parallel import rules, torus
 from dfjax.parallel.mesh import BATCH_AXES
 
 
-def make(config: config_lib.Config, mesh: Mesh) -> Layout:
+def make(model: config_lib.Model, work: Work | None, mesh: Mesh) -> Layout:
     """The layout of a network called on global arrays.
+
+    Args:
+      work: what the network does with one example; None, where it does not say: attention is the plain one.
 
     Raises:
       ConfigError: the platform lacks the wanted attention kernel, or the kernel the shape.
     """
-    run = _kernel(config, mesh)
+    run = _kernel(model, work, mesh)
     if mesh.size == 1:
         return Layout(attend=run)
     sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXES, "context", None))
@@ -48,12 +52,12 @@ def manual_axes(mesh: Mesh) -> tuple[str, ...]:
     return tuple(axis for axis in mesh.axis_names if axis != "tensor" or mesh.shape[axis] == 1)
 
 
-def manual(config: config_lib.Config, mesh: Mesh) -> Layout:
+def manual(model: config_lib.Model, work: Work | None, mesh: Mesh) -> Layout:
     """The layout of a network called under ``shard_map`` over :func:`manual_axes`. Raises as :func:`make` does.
 
     Each device gives the loss of whole pictures, so that those along ``context`` give the same one.
     """
-    run, splits = _kernel(config, mesh), mesh.shape["tensor"] > 1
+    run, splits = _kernel(model, work, mesh), mesh.shape["tensor"] > 1
     if splits:
         run = _on_each(run, None, None, axis_names=frozenset({"tensor"}))
     layout = Layout(attend=_with_all_keys(run, mesh))
@@ -63,22 +67,17 @@ def manual(config: config_lib.Config, mesh: Mesh) -> Layout:
     if mesh.shape["context"] > 1:
         layout = dataclasses.replace(layout, part=functools.partial(_part, mesh.shape["context"]), whole=_whole)
     if mesh.shape["fsdp"] > 1:
-        fetch = functools.partial(_fetch, dtype=jnp.dtype(config.model.dtype), stages=torus.stages(mesh, "fsdp"))
+        fetch = functools.partial(_fetch, dtype=jnp.dtype(model.dtype), stages=torus.stages(mesh, "fsdp"))
         layout = dataclasses.replace(layout, weights=fetch, gathers=True)
     return layout
 
 
-def _kernel(config: config_lib.Config, mesh: Mesh) -> Attend:
+def _kernel(model: config_lib.Model, work: Work | None, mesh: Mesh) -> Attend:
     """Joint attention of the tokens of one device by the kernel that config and platform ask for."""
-    tokens, model = sum(mesh_lib.token_counts(config)), config.model
-    kernel = attention.choose(
-        model.attention,
-        mesh.devices.flat[0].platform,
-        model.width // model.heads,
-        tokens // mesh.shape["context"],
-        tokens,
-        model.dtype,
-    )
+    kernel = "xla"
+    if work is not None:
+        platform, own = mesh.devices.flat[0].platform, work.tokens // mesh.shape["context"]
+        kernel = attention.choose(model.attention, platform, work.head_width, own, work.tokens, model.dtype)
     run = functools.partial(joint, kernel=kernel)
     # Flash kernels keep no scores.
     return attention.checkpointed(run) if model.remat == "attention" and kernel == "xla" else run
@@ -117,12 +116,17 @@ def _whole(x: Array) -> Array:
     return jax.lax.all_gather(x, "context", axis=1, tiled=True)
 
 
-def _fetch(tree: Any, *, dtype: jnp.dtype, stages: torus.Stages) -> Any:
-    """A tree of one device's parts of parameters, with those that lie split over ``fsdp`` whole along it."""
+def _fetch(tree: Any, descriptions: Descriptions, *, dtype: jnp.dtype, stages: torus.Stages) -> Any:
+    """A tree of one device's parts of parameters, with those that lie split over ``fsdp`` whole along it.
+
+    Stacked layers stay as they are: each is fetched by itself, as the layer it then is.
+    """
 
     def one(name: str, leaf: Array) -> Array:
-        axes = rules.axes(name, leaf.ndim)
-        return _gathered(axes.index("fsdp"), dtype, stages, leaf) if "fsdp" in axes else leaf
+        axes = rules.axes(descriptions[name])
+        if "fsdp" not in axes or descriptions[name].is_stacked:
+            return leaf
+        return _gathered(axes.index("fsdp"), dtype, stages, leaf)
 
     return trees.map_named(one, tree)
 
@@ -145,14 +149,14 @@ def _gathered_backward(dimension, dtype, stages, _, gradient):
 _gathered.defvjp(_gathered_forward, _gathered_backward)
 
 
-def summed(gradients: Any, mesh: Mesh) -> Any:
+def summed(gradients: Any, descriptions: Descriptions, mesh: Mesh) -> Any:
     """Gradients of one device's rows and tokens summed over all: those of gathered weights are so over ``fsdp``.
 
     After the scatter, so that over ``context`` too only a device's own part moves, in float32.
     """
 
     def one(name: str, leaf: Array) -> Array:
-        gathered = mesh.shape["fsdp"] > 1 and "fsdp" in rules.axes(name, leaf.ndim)
+        gathered = mesh.shape["fsdp"] > 1 and "fsdp" in rules.axes(descriptions[name])
         axes = (*BATCH_AXES, "context")
         over = tuple(a for a in axes if mesh.shape[a] > 1 and not (gathered and a == "fsdp"))
         return jax.lax.psum(leaf, over) if over else leaf

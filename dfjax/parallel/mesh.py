@@ -11,6 +11,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionS
 from jaxtyping import Array
 
 from dfjax import config as config_lib
+from dfjax.models.inputs import Work
 
 _log = logging.getLogger(__name__)
 
@@ -119,46 +120,48 @@ def batch_shards(mesh: Mesh | AbstractMesh) -> int:
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
-def check_divides(config: config_lib.Config, mesh: Mesh | AbstractMesh) -> None:
-    """Raise ConfigError, naming the nearest right size, unless batch, heads and tokens divide over their axes."""
-    tensor, heads = mesh.shape["tensor"], config.model.heads
-    if heads % tensor:
-        raise config_lib.ConfigError(
-            f"config key 'mesh.tensor': {tensor} does not divide model.heads {heads}; "
-            f"try --config.model.heads={max(1, round(heads / tensor)) * tensor} or a smaller mesh.tensor"
-        )
+def check_divides(mesh: Mesh | AbstractMesh, work: Work | None, batch_size: int, accumulation: int = 1) -> None:
+    """Raise ConfigError, naming the nearest right size, unless batch, heads and tokens divide over their axes.
+
+    Args:
+      work: what the network does with one example; None, where it does not say: then its tokens stay together.
+      batch_size: examples of a step, in ``accumulation`` micro-batches.
+    """
     shards = batch_shards(mesh)
-    unit = shards * config.train.accumulation
-    if config.train.batch_size % unit:
-        nearest = max(1, round(config.train.batch_size / unit)) * unit
+    unit = shards * accumulation
+    if batch_size % unit:
+        nearest = max(1, round(batch_size / unit)) * unit
         raise config_lib.ConfigError(
-            f"config key 'train.batch_size': {config.train.batch_size} is no multiple of {unit} "
-            f"(mesh.replica x mesh.data x mesh.fsdp = {shards}, train.accumulation = {config.train.accumulation}); "
-            f"try --config.train.batch_size={nearest}"
+            f"config key 'train.batch_size': {batch_size} is no multiple of {unit} (mesh.replica x mesh.data x "
+            f"mesh.fsdp = {shards}, train.accumulation = {accumulation}); try --config.train.batch_size={nearest}"
         )
-    for count, what in _streams(config):
-        if count % mesh.shape["context"]:
-            good = max(d for d in range(1, mesh.shape["context"] + 1) if all(n % d == 0 for n, _ in _streams(config)))
+    tensor, context = mesh.shape["tensor"], mesh.shape["context"]
+    if work is None:
+        if context > 1:
             raise config_lib.ConfigError(
-                f"config key 'mesh.context': {mesh.shape['context']} does not divide the {count} {what}; "
+                f"config key 'mesh.context': {context} devices would share tokens of which the network does not say "
+                "how many it has; try --config.mesh.context=1"
+            )
+        return
+    if work.heads % tensor:
+        raise config_lib.ConfigError(
+            f"config key 'mesh.tensor': {tensor} does not divide model.heads {work.heads}; "
+            f"try --config.model.heads={max(1, round(work.heads / tensor)) * tensor} or a smaller mesh.tensor"
+        )
+    streams = _streams(work)
+    for count, what in streams:
+        if count % context:
+            good = max(d for d in range(1, context + 1) if all(n % d == 0 for n, _ in streams))
+            raise config_lib.ConfigError(
+                f"config key 'mesh.context': {context} does not divide the {count} {what}; "
                 f"try --config.mesh.context={good}"
             )
 
 
-def token_counts(config: config_lib.Config) -> tuple[int, int]:
-    """Text tokens and image tokens of an example."""
-    side = config.data.resolution
-    if config.data.latent_channels:
-        side //= config.data.latent_reduction
-    return config.text.max_tokens, (side // config.model.patch) ** 2
-
-
-def _streams(config: config_lib.Config) -> list[tuple[int, str]]:
+def _streams(work: Work) -> list[tuple[int, str]]:
     """Numbers of tokens that must each divide over ``context``, and what they are."""
-    text, image = token_counts(config)
-    if config.model.name == "mmdit":
-        return [(text, "text tokens"), (image, "image tokens")]
-    return [(text, "text tokens"), (text + image, "tokens of text and image")]
+    other = (work.image, "image tokens") if work.apart else (work.tokens, "tokens of text and image")
+    return [(work.text, "text tokens"), other]
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -1,50 +1,53 @@
-"""Which dimension of which parameter is split over which mesh axis: one table of path patterns.
+"""Which dimension of which parameter is split over which mesh axis: by what its description says lies along each.
 
-A rule names the mesh axes of a parameter's *last* dimensions, so that it holds with and without a leading axis of
-stacked layers. The first pattern found in the path counts. Both networks are made of the same layers, so one table
-serves them; an optimizer's moments lie as their parameters do.
+An optimizer's moments lie as their parameters do (train/state.py).
 """
 
 import math
-import re
 from typing import Any
 
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from dfjax.config import ConfigError
 from dfjax.core import trees
+from dfjax.core.errors import ConfigError
+from dfjax.models.parameters import Description, Descriptions
 
-Rule = tuple[str, tuple[str | None, ...]]
-
-RULES: tuple[Rule, ...] = (
-    # Megatron: the first matrix splits its outputs, the second its inputs (arXiv 1909.08053, section 3).
-    (r"(query|key|value|gate|up)/kernel$", ("fsdp", "tensor")),
-    (r"(attention/out|mlp/down)/kernel$", ("tensor", "fsdp")),
-    (r"modulation/kernel$", ("fsdp", None)),
-    # Of all that is no matrix, this alone is large: whole, it would be a twentieth of the state of 2B over 256 devices.
-    (r"modulation/bias$", ("fsdp",)),
-    (r"(patch_in|time_in|text_in)/kernel$", (None, "fsdp")),
-    (r"(time_out|pooled|final|patch_out)/kernel$", ("fsdp", None)),
-    (r"embedding/embedding$", (None, "fsdp")),
-    # Norm gains, biases and counters are small: every device holds them.
-    (r"", ()),
-)
+# Norm gains, most biases and counters are small: every device holds them.
+MESH_AXES: dict[str | None, str | None] = {
+    "embed": "fsdp",
+    "heads": "tensor",
+    "hidden": "tensor",
+    "layers": None,
+    None: None,
+}
 
 
-def axes(name: str, dimensions: int, rules: tuple[Rule, ...] = RULES) -> tuple[str | None, ...]:
-    """The mesh axis of each dimension of the parameter called ``name``, None for one that is whole."""
-    last = next(last for pattern, last in rules if re.search(pattern, name))
-    # A scalar that stands for a parameter, as some optimizers keep, has none.
-    return (None,) * (dimensions - len(last)) + last if len(last) <= dimensions else (None,) * dimensions
+def axes(description: Description) -> tuple[str | None, ...]:
+    """The mesh axis of each dimension of a parameter, None for one that is whole."""
+    return tuple(MESH_AXES[axis] for axis in description.axes)
 
 
-def spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: tuple[Rule, ...] = RULES) -> PartitionSpec:
+def spec(name: str, shape: tuple[int, ...], descriptions: Descriptions, mesh: Mesh) -> PartitionSpec:
     """The PartitionSpec of the parameter called ``name``.
 
     Raises:
-      ConfigError: an axis does not divide the dimension that the rule splits over it.
+      ConfigError: an axis does not divide the dimension that lies over it, or the mesh splits parameters and this one
+        is not described, or not as it is.
     """
-    full = axes(name, len(shape), rules)
+    if name not in descriptions:
+        splitting = [axis for axis in ("fsdp", "tensor") if mesh.shape[axis] > 1]
+        if splitting:
+            raise ConfigError(
+                f"config key 'mesh.{splitting[0]}': nothing says how parameter {name} {shape} may be split; describe "
+                "it where its layer is made (dfjax.models.parameters.describe), or set mesh.fsdp and mesh.tensor to 1"
+            )
+        return PartitionSpec(*[None] * len(shape))
+    full = axes(descriptions[name])
+    if len(full) != len(shape):
+        raise ConfigError(
+            f"parameter {name} {shape} is described with the axes {descriptions[name].axes}: give one for each "
+            "dimension (dfjax.models.parameters)"
+        )
     for dimension, axis in zip(shape, full, strict=True):
         if axis and dimension % mesh.shape[axis]:
             raise ConfigError(
@@ -54,11 +57,16 @@ def spec(name: str, shape: tuple[int, ...], mesh: Mesh, rules: tuple[Rule, ...] 
     return PartitionSpec(*full)
 
 
-def table(params: Any, mesh: Mesh) -> str:
+def shardings(descriptions: Descriptions, params: Any, mesh: Mesh) -> Any:
+    """The NamedSharding of every leaf of a tree of parameters or their shapes. Raises as :func:`spec` does."""
+    return trees.map_named(lambda name, leaf: NamedSharding(mesh, spec(name, leaf.shape, descriptions, mesh)), params)
+
+
+def table(descriptions: Descriptions, params: Any, mesh: Mesh) -> str:
     """A line for each parameter: path, shape, spec, and its bytes on one device."""
     rows = [("parameter", "shape", "split over", "bytes a device")]
     for name, leaf in trees.named_leaves(params).items():
-        found = spec(name, leaf.shape, mesh)
+        found = spec(name, leaf.shape, descriptions, mesh)
         part = NamedSharding(mesh, found).shard_shape(leaf.shape)
         axes = ", ".join(axis or "-" for axis in found) if any(found) else "(copied)"
         rows.append((name, " x ".join(map(str, leaf.shape)), axes, f"{math.prod(part) * leaf.dtype.itemsize:,}"))
@@ -66,8 +74,3 @@ def table(params: Any, mesh: Mesh) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-
-
-def shardings(tree: Any, mesh: Mesh, rules: tuple[Rule, ...] = RULES) -> Any:
-    """The NamedSharding of every leaf of a tree of arrays or shapes."""
-    return trees.map_named(lambda name, leaf: NamedSharding(mesh, spec(name, leaf.shape, mesh, rules)), tree)

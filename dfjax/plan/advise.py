@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dfjax import config as config_lib
+from dfjax.inputs import network as network_lib
 from dfjax.models import attention
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build, memory, report
@@ -126,7 +127,7 @@ def find(config: config_lib.Config, topology: Topology, plan: report.Plan, most:
             untried.append(flags(changes))
             continue
         _log.info("trying %s", flags(changes))
-        found = report.make(apply(config, changes), topology)
+        found = report.make(config.with_(changes), topology)
         measured.append((candidate, found))
         change = Change(flags(changes), found.memory.peak, found.roofline.bound)
         tried.append(change)
@@ -167,15 +168,6 @@ def candidates(config: config_lib.Config, topology: Topology, own: Candidate) ->
         yield Candidate(split, kernel, remats[-1], _parts(config, split)[-1])
 
 
-def apply(config: config_lib.Config, changes: Changes) -> config_lib.Config:
-    """The config with other values."""
-    values = config.to_dict()
-    for key, value in changes.items():
-        section, name = key.split(".")
-        values[section][name] = value
-    return config_lib.resolve(values)
-
-
 def flags(changes: Changes) -> str:
     """The changes as flags of a command."""
     return " ".join(f"--config.{key}={value}" for key, value in changes.items())
@@ -192,10 +184,12 @@ def _differing(config: config_lib.Config, wanted: Changes) -> Changes:
 
 
 def _takes_flash(config: config_lib.Config, platform: str, context: int) -> bool:
-    tokens, model = sum(mesh_lib.token_counts(config)), config.model
+    work, dtype = network_lib.work_of(config), config.model.dtype
+    if work is None:
+        return False
     for kernel in set(attention.KERNELS) - {"xla"}:
         with contextlib.suppress(config_lib.ConfigError):
-            attention.check(kernel, platform, model.width // model.heads, tokens // context, tokens, model.dtype)
+            attention.check(kernel, platform, work.head_width, work.tokens // context, work.tokens, dtype)
             return True
     return False
 
@@ -216,7 +210,7 @@ def _widest(
         free = {"data": 1, "fsdp": -1} if fsdp == rest else {"data": -1, "fsdp": fsdp}
         changes = _differing(config, {f"mesh.{axis}": size for axis, size in (fixed | free).items()})
         try:
-            parts = build.parts(apply(config, changes), topology.devices())
+            parts = build.planned(config.with_(changes), topology.devices())
         except config_lib.ConfigError:
             continue
         return Split(changes, dict(parts.mesh.shape), sum(memory.state_bytes(parts.state).values()))

@@ -4,23 +4,19 @@ import dataclasses
 import re
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import jax
-import numpy as np
 import optax
 from jax.extend import core
 from jax.sharding import Mesh
 
+from dfjax import assembly
 from dfjax import config as config_lib
-from dfjax.models import denoiser as denoiser_lib
-from dfjax.objective import process
-from dfjax.parallel import layout
+from dfjax.inputs.network import Network
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan.topology import Topology
-from dfjax.train import optim
-from dfjax.train import state as state_lib
-from dfjax.train import step as step_lib
+from dfjax.training import state as state_lib
+from dfjax.training import step as step_lib
 
 # libtpu refuses a program whose arrays, arguments among them, do not fit: at its scheduling, or when it assigns memory.
 _REFUSALS = (
@@ -32,9 +28,10 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """A step before it is compiled: its mesh, the state's shapes with their shardings, and the trace."""
+    """A step before it is compiled: its mesh, the network, the state's shapes with their shardings, and the trace."""
 
     mesh: Mesh
+    network: Network
     state: state_lib.TrainState
     trace: jax.stages.Traced
 
@@ -60,47 +57,39 @@ class Built:
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class Planned:
     """What a config is on a mesh: the network, its optimizer, and the state's shapes with their shardings."""
 
     mesh: Mesh
-    denoiser: denoiser_lib.Denoiser
+    network: Network
     optimizer: optax.GradientTransformation
     state: state_lib.TrainState
 
 
-def parts(config: config_lib.Config, devices: Sequence[jax.Device]) -> Parts:
+def planned(config: config_lib.Config, devices: Sequence[jax.Device]) -> Planned:
     """What the step is made of, for a mesh over ``devices`` and a tokenizer as large as the config allows.
 
     Raises:
       ConfigError: the config cannot work, or not on so many devices.
     """
-    process.check(config)
-    mesh = mesh_lib.make(config.mesh, devices)
-    mesh_lib.check_divides(config, mesh)
-    denoiser = denoiser_lib.make(config, config.text.vocab_size, layout.make(config, mesh))
-    optimizer = optim.make(config)
-    return Parts(mesh, denoiser, optimizer, state_lib.abstract(denoiser, optimizer, mesh, config.optim.ema_stds))
+    ready = assembly.parts(config, devices=devices)
+    network = ready.network()
+    optimizer = assembly.optimizer(ready, network)
+    state = state_lib.abstract(network, optimizer, ready.mesh, config.optim.ema_stds)
+    return Planned(ready.mesh, network, optimizer, state)
 
 
 def trace(config: config_lib.Config, devices: Sequence[jax.Device]) -> Traced:
-    """The step as ``dfjax train`` would run it on these devices, traced. Raises ConfigError as :func:`parts` does."""
-    own = parts(config, devices)
+    """The step as ``dfjax train`` would run it on these devices, traced. Raises ConfigError as :func:`planned` does."""
+    own = planned(config, devices)
     split = mesh_lib.batch_sharding(own.mesh)
     batch = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=split)
-        for name, array in step_lib.batch_shapes(config).items()
+        for name, array in own.network.inputs.batch(config.train.batch_size).items()
     }
     where = jax.tree.map(lambda leaf: leaf.sharding, own.state)
-    step = step_lib.make(own.denoiser, config, own.optimizer, null_caption(config), own.mesh, where)
-    return Traced(own.mesh, own.state, step.trace(own.state, batch))
-
-
-def null_caption(config: config_lib.Config) -> Any:
-    """A null caption of the right shape; what is in it does not change the program."""
-    if config.text.features:
-        return denoiser_lib.null_features(config)
-    return np.ones(config.text.max_tokens, np.int32)
+    step = step_lib.make(own.network, own.optimizer, own.mesh, where)
+    return Traced(own.mesh, own.network, own.state, step.trace(own.state, batch))
 
 
 def build(config: config_lib.Config, topology: Topology) -> Built:

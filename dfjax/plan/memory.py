@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from dfjax.plan.build import Built
-from dfjax.train.state import TrainState
+from dfjax.training.state import TrainState
 
 KINDS = ("params", "optimizer", "ema", "averages")
 

@@ -23,9 +23,9 @@ class Plan:
 
     Attributes:
       mesh: size of each axis. usable_bytes: of the device's memory, what a program may fill.
-      params: the network's numbers. model_flops: by formula (models/flops.py). jaxpr_flops: those executed, of
-        products, convolutions and kernels. recomputed_share: of the executed ones, against the same step with plain
-        attention and nothing computed again. hbm_moved: an estimate (hbm.py).
+      params: the network's numbers. model_flops: by formula (models/flops.py), None where it cannot tell.
+      jaxpr_flops: those executed, of products, convolutions and kernels. recomputed_share: of the executed ones,
+        against the same step with plain attention and nothing computed again. hbm_moved: an estimate (hbm.py).
       collectives: by kind and axes; None where the compiler refused the program.
       examples: of a batch. peak_flops: of all devices, per second, for the network's compute type.
     """
@@ -36,7 +36,7 @@ class Plan:
     usable_bytes: int
     hbm_bytes: int
     params: int
-    model_flops: float
+    model_flops: float | None
     jaxpr_flops: float
     recomputed_share: float
     hbm_moved: float
@@ -58,8 +58,8 @@ class Plan:
     @property
     def mfu_bound(self) -> float | None:
         """The highest MFU that the roofline allows."""
-        bound = self.roofline.bound
-        return model_flops.utilization(self.model_flops, bound, self.peak_flops) if bound else None
+        bound, flops = self.roofline.bound, self.model_flops
+        return model_flops.utilization(flops, bound, self.peak_flops) if bound and flops else None
 
     def to_json(self) -> dict[str, Any]:
         """One object of JSON's own types. The keys stay."""
@@ -131,7 +131,7 @@ class Plan:
 
     def _work_lines(self) -> list[str]:
         rows = [
-            ("model, by formula", f"{_scaled(self.model_flops)}flop"),
+            ("model, by formula", f"{_scaled(self.model_flops)}flop" if self.model_flops else "not known"),
             ("executed, by the jaxpr", f"{_scaled(self.jaxpr_flops)}flop"),
             ("computed again", f"{self.recomputed_share:.1%} of the executed"),
         ]
@@ -171,7 +171,7 @@ def make(config: config_lib.Config, topology: Topology) -> Plan:
     """
     _log.info("compiling the step for %s", topology)
     built = build.build(config, topology)
-    traced = built.traced
+    traced, network = built.traced, built.traced.network
     done = "refused after" if built.compiled is None else "compiled in"
     _log.info("%s %.0f s; reading the program", done, built.compile_seconds)
     found = memory.measure(built)
@@ -188,7 +188,9 @@ def make(config: config_lib.Config, topology: Topology) -> Plan:
         usable_bytes=device.usable_bytes,
         hbm_bytes=device.hbm_bytes,
         params=sum(leaf.size for leaf in jax.tree.leaves(traced.state.params)),
-        model_flops=model_flops.formula(config, traced.state.params),
+        model_flops=model_flops.formula(
+            traced.state.params, network.described, network.denoiser.work, config.train.batch_size
+        ),
         jaxpr_flops=executed,
         recomputed_share=flops.recomputed_share(executed, _least_flops(config, topology)),
         hbm_moved=moved,

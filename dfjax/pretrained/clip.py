@@ -1,4 +1,4 @@
-"""CLIP, with weights that the user has (Radford et al., arXiv 2103.00020), and the CLIP score (arXiv 2104.08718).
+"""CLIP, with weights that the user has (Radford et al., arXiv 2103.00020).
 
 The files are those of ``openai/clip-vit-base-patch32``, ``openai/clip-vit-large-patch14`` and others that transformers
 saved, in one folder; sizes are read off the arrays, which keep their names.
@@ -18,8 +18,6 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
-from dfjax.evals.figures import Figure
-from dfjax.evals.metrics import inputs
 from dfjax.pretrained import operations as ops
 from dfjax.pretrained import text_encoder as encoder
 from dfjax.pretrained.extractor import Extractor, Preprocessing
@@ -56,7 +54,7 @@ class Clip:
     """Features of pictures and of captions in one space.
 
     Attributes:
-      fingerprint: SHA-256 of all that a score depends on.
+      fingerprint: SHA-256 of all that features depend on.
     """
 
     def __init__(self, images: Extractor, texts: Encoder, towers: Sequence[Tower] = ()):
@@ -105,24 +103,6 @@ class Clip:
     def text_features(self, captions: Sequence[str]) -> Float[np.ndarray, "n size"]:
         """Projected features of captions, as long as they come; what is beyond 77 tokens is cut, with a warning."""
         return self._texts(captions)
-
-    def score(self, pictures: UInt8[np.ndarray, "n height width 3"], captions: Sequence[str]) -> Figure:
-        """The CLIP score of n pictures and their captions: the mean of max(100 cos, 0), from 0 to 100.
-
-        In torchmetrics' scale; Hessel et al. (arXiv 2104.08718, equation 1) have 2.5 max(cos, 0), a fortieth of it.
-        Negative ones become 0 pair by pair, as the paper says; torchmetrics does so with the mean.
-
-        Raises:
-          ValueError: there are not as many captions as pictures, or none.
-        """
-        if len(pictures) != len(captions) or not len(captions):
-            raise ValueError(
-                f"a CLIP score is of as many captions as pictures, not {len(captions)} and {len(pictures)}"
-            )
-        images, texts = (inputs.unit(x) for x in (self.image_features(pictures), self.text_features(captions)))
-        scores = np.maximum(100 * np.sum(images * texts, axis=1), 0)
-        stderr = float(np.std(scores, ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else None
-        return Figure("clip_score", float(np.mean(scores)), stderr, len(scores))
 
 
 def apply_images(params: ops.Params, pictures: ops.Pictures, tower: Tower) -> Float[Array, "batch size"]:

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
+from dfjax.core import fingerprint
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.pretrained import operations as ops
 from dfjax.weights import files as weights_lib
@@ -86,7 +87,7 @@ class Extractor:
             raise weights_lib.WeightsError("the shapes of its parameters do not fit each other") from error
         self._params = {each: self._params[each] for each in sorted(used.looked_at)}
         said = [name, _VERSION, dataclasses.astuple(preprocessing)[:3], preprocessing.resize.__qualname__]
-        self.fingerprint = hashlib.sha256(repr([*said, weights_lib.digest(self._params)]).encode()).hexdigest()
+        self.fingerprint = hashlib.sha256(repr([*said, fingerprint.of_arrays(self._params)]).encode()).hexdigest()
         self._on_devices: Mapping[str, Array] | None = None
 
         def extract(params: Mapping[str, Array], pictures: UInt8[Array, "batch height width 3"]):

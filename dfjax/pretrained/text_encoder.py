@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from dfjax.core import fingerprint
 from dfjax.pretrained import operations as ops
-from dfjax.weights import files as weights_lib
 from dfjax.weights.files import WeightsError
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Encoder:
         known, rows = self._tokenizer.get_vocab_size(), len(self._params[vocabulary])
         if known > rows:  # An index that is out of bounds would give the last row, silently.
             raise WeightsError(f"{tokenizer.name} knows {known} tokens, and the weights have {rows}")
-        said = (name, _VERSION, max_tokens, weights_lib.digest(self._params), hashlib.sha256(source).hexdigest())
+        said = (name, _VERSION, max_tokens, fingerprint.of_arrays(self._params), hashlib.sha256(source).hexdigest())
         self.fingerprint = hashlib.sha256(repr(said).encode()).hexdigest()
         self._on_device: Mapping[str, Array] | None = None
 

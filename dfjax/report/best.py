@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dfjax.report.measured import Point
 
@@ -24,8 +24,10 @@ _DIRECTIONS: tuple[tuple[str, str | None], ...] = (
 _ERRORS = 2.0
 
 
-def direction(name: str) -> str | None:
-    """``lower`` or ``higher`` is better; None where the name does not say."""
+def direction(name: str, said: Mapping[str, str] | None = None) -> str | None:
+    """``lower`` or ``higher`` is better; None where neither is. ``said``: by name, what evaluators declare."""
+    if said and name in said:
+        return said[name] if said[name] in (LOWER, HIGHER) else None
     return next((way for pattern, way in _DIRECTIONS if re.search(pattern, name)), None)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dfjax.report import lines
+from dfjax.core import jsonl
 
 
 @dataclasses.dataclass
@@ -31,12 +31,12 @@ class Curve:
 def read(path: Path) -> dict[str, Curve]:
     """All curves of a file with lines ``{"step", "time", name: value, ...}``, by name, in the order of the file."""
     found: dict[str, Curve] = {}
-    for line in lines.read(path):
-        step, time = lines.step(line.get("step")), lines.number(line.get("time"))
+    for line in jsonl.read(path):
+        step, time = jsonl.step(line.get("step")), jsonl.number(line.get("time"))
         if step is None:
             continue
         for name, said in line.items():
-            if name not in ("step", "time") and (value := lines.number(said)) is not None:
+            if name not in ("step", "time") and (value := jsonl.number(said)) is not None:
                 found.setdefault(name, Curve()).add(step, value, math.nan if time is None else time)
     return found
 

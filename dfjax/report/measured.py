@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
-from dfjax.report import lines
+from dfjax.core import jsonl
 
 # The split under which figures of real held-out pictures are written: what a perfect model would reach.
 REAL = "real"
@@ -27,13 +27,14 @@ class Measured:
     """Points by (name, split), steps rising; ``real``: alike, of real pictures, whose step means nothing.
 
     ``settings``: by split, the settings that they were all measured with. ``left_out``: how many figures of checkpoints
-    were measured in another way.
+    were measured in another way. ``better``: by name, which way is better, where the evaluator says so.
     """
 
     points: dict[tuple[str, str], list[Point]]
     real: dict[tuple[str, str], Point]
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     left_out: int = 0
+    better: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read(path: Path) -> Measured:
@@ -44,12 +45,15 @@ def read(path: Path) -> Measured:
     most checkpoints count, or of the later ones of two, and with them those of real pictures. What an evaluator uses
     besides (weights, say) is chosen alike, of each name.
     """
+    better: dict[str, str] = {}
     steps: dict[str, dict[str, set[int]]] = {}
     told: dict[tuple[str, str, str], dict[str, dict[int, Point]]] = {}
-    for line in lines.read(path):
+    for line in jsonl.read(path):
         name, point = line.get("name"), _point(line)
         if not isinstance(name, str) or point is None:
             continue
+        if way := _text(line.get("better")):
+            better[name] = way
         split, settings, uses = (_text(line.get(key)) for key in ("split", "settings", "uses"))
         # Taken out and put in again, so that the way that was used last is the last.
         ways = told.setdefault((split, settings, name), {})
@@ -68,7 +72,7 @@ def read(path: Path) -> Measured:
         if of_real := told.get((REAL, settings, name), {}).get(uses):
             real[name, split] = list(of_real.values())[-1]
     said = sum(len(points) for (split, *_), ways in told.items() if split != REAL for points in ways.values())
-    return Measured(points, real, chosen, said - shown)
+    return Measured(points, real, chosen, said - shown, better)
 
 
 def _most(ways: Mapping[str, Sized]) -> str:
@@ -90,12 +94,12 @@ def _of_what_came_of_it(points: Sequence[Point]) -> Iterator[Point]:
 
 
 def _point(line: dict[str, Any]) -> Point | None:
-    value = lines.number(line.get("value"))
-    step = lines.step(line.get("step"))
+    value = jsonl.number(line.get("value"))
+    step = jsonl.step(line.get("step"))
     if line.get("split") == REAL and step is None:
         step = 0
     if value is None or step is None:
         return None
-    stderr, count = lines.number(line.get("stderr")), lines.step(line.get("num_images"))
-    attempt = lines.step(line.get("attempt")) or 0
+    stderr, count = jsonl.number(line.get("stderr")), jsonl.step(line.get("num_images"))
+    attempt = jsonl.step(line.get("attempt")) or 0
     return Point(step, value, stderr if stderr is not None and 0 <= stderr < float("inf") else None, count, attempt)

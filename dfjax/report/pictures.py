@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dfjax.report import lines, sheets
+from dfjax.core import jsonl
+from dfjax.report import sheets
 from dfjax.report.run import Run
 
 # Of so many checkpoints pictures are shown, evenly spread, or of fewer where they would take more bytes than this.
@@ -65,8 +66,8 @@ class Pictures:
 def read(run: Run, share: float = 1.0) -> Pictures:
     """The pictures of ``run``. ``share``: how much of the page's bytes it may take, above 0 and up to 1."""
     source = _source(run)
-    room = run.path / source
-    said = _object(room / "grids" / "prompts.json")
+    folder = run.path / source
+    said = _object(folder / "grids" / "prompts.json")
     # Without evaluation's grids, those that training draws, whose prompts are the config's.
     prompts = _texts(said.get("prompts", run.config.get("sample.prompts")))
     side = _size(said.get("resolution")) or _size(run.config.get("data.resolution"))
@@ -77,7 +78,7 @@ def read(run: Run, share: float = 1.0) -> Pictures:
     if grid is None:
         own_prompts = _texts(run.config.get("sample.prompts"))
         grid = _frames(run.path, "samples", own_prompts, side, _SAMPLES_PER_PROMPT, allowed)
-    return Pictures(grid, films, _nearest(room / "nearest", side, allowed))
+    return Pictures(grid, films, _nearest(folder / "nearest", side, allowed))
 
 
 def _source(run: Run) -> str:
@@ -140,7 +141,7 @@ def _neighbours(said: Any) -> Neighbours:
     said = said if isinstance(said, dict) else {}
     distance = said.get("distance")
     distance = distance[0] if isinstance(distance, list) and distance else distance
-    known = lines.number(distance)
+    known = jsonl.number(distance)
     return Neighbours(
         prompt=_text(said.get("prompt", "")),
         distance=known if known is not None and math.isfinite(known) else None,
@@ -176,5 +177,5 @@ def _text(value: Any) -> str:
 
 
 def _size(value: Any) -> int | None:
-    found = lines.step(value)
+    found = jsonl.step(value)
     return found if found and found <= 2**16 else None

@@ -11,7 +11,8 @@ from typing import Any
 
 from dfjax.checkpoint.store import CheckpointError
 from dfjax.checkpoint.workdir import Found, Workdir
-from dfjax.report import best, curves, differences, lines, measured
+from dfjax.core import jsonl
+from dfjax.report import best, curves, differences, measured
 from dfjax.report.measured import Point
 
 
@@ -62,11 +63,11 @@ def read(path: Path, name: str = "") -> Run:
     Raises:
       CheckpointError: it is no run's, or a file cannot be read.
     """
-    room = Workdir(path)
-    _require(room)
-    config, found = differences.read(room.config), curves.read(room.metrics)
-    whole = [step for step in room.steps() if not room.incomplete(step)]
-    figures = measured.read(room.path / "eval" / "metrics.jsonl")
+    workdir = Workdir(path)
+    _require(workdir)
+    config, found = differences.read(workdir.config), curves.read(workdir.metrics)
+    whole = [step for step in workdir.steps() if not workdir.incomplete(step)]
+    figures = measured.read(workdir.path / "eval" / "metrics.jsonl")
     steps = [curve.steps[-1] for curve in found.values()]
     steps += [points[-1].step for points in figures.points.values()]
     times = [curve.times[-1] for curve in found.values() if math.isfinite(curve.times[-1])]
@@ -77,8 +78,8 @@ def read(path: Path, name: str = "") -> Run:
         step=max([0, *whole, *steps]),
         num_steps=_positive(config.get("train.num_steps")),
         batch_size=_positive(config.get("train.batch_size")),
-        parameters=_parameters(room.path / "parameters.txt"),
-        train_seconds=_train_seconds(room, whole),
+        parameters=_parameters(workdir.path / "parameters.txt"),
+        train_seconds=_train_seconds(workdir, whole),
         checkpoints=whole,
         curves=found,
         measured=figures,
@@ -97,17 +98,17 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
     return [read(path, name) for path, name in zip(unique, names, strict=True)]
 
 
-def _require(room: Workdir) -> None:
-    if not room.path.exists():
-        raise CheckpointError(f"there is no folder {room.path}: name the --workdir of a run that was started")
-    found, _ = room.inspect()
+def _require(workdir: Workdir) -> None:
+    if not workdir.path.exists():
+        raise CheckpointError(f"there is no folder {workdir.path}: name the --workdir of a run that was started")
+    found, _ = workdir.inspect()
     if found in (Found.FOREIGN, Found.NEW):
         why = "holds no run yet" if found is Found.NEW else "is no run of dfjax that this version can read"
-        raise CheckpointError(f"{room.path} {why}: name the --workdir of a run that was started")
+        raise CheckpointError(f"{workdir.path} {why}: name the --workdir of a run that was started")
 
 
 def _positive(value: Any) -> int | None:
-    return lines.step(value) or None
+    return jsonl.step(value) or None
 
 
 def _parameters(path: Path) -> int | None:
@@ -120,12 +121,12 @@ def _parameters(path: Path) -> int | None:
     return int(total[-1].replace(",", "")) if total and total[-1].strip(",") else None
 
 
-def _train_seconds(room: Workdir, steps: Sequence[int]) -> float | None:
+def _train_seconds(workdir: Workdir, steps: Sequence[int]) -> float | None:
     """What the newest checkpoint says; its JSON is read as it is, without Orbax."""
     if not steps:
         return None
     with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
-        meta = json.loads((room.checkpoints / f"step_{steps[-1]}" / "meta" / "metadata").read_bytes())
-        found = lines.number(meta.get("train_seconds"))
+        meta = json.loads((workdir.checkpoints / f"step_{steps[-1]}" / "meta" / "metadata").read_bytes())
+        found = jsonl.number(meta.get("train_seconds"))
         return found if found is not None and 0 <= found < math.inf else None
     return None

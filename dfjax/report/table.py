@@ -2,10 +2,10 @@
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Sequence
 from typing import Any
 
+from dfjax.core import jsonl
 from dfjax.core.errors import WRONG_USE, DfjaxError
 from dfjax.report import best as best_lib
 from dfjax.report.best import Best
@@ -84,12 +84,14 @@ def make(runs: Sequence[Run], wish: str = "") -> Table:
 
 def _columns(runs: Sequence[Run]) -> list[Column]:
     keys = list(dict.fromkeys(key for run in runs for key in run.points))
+    said = {name: way for run in runs for name, way in run.measured.better.items()}
     splits: dict[str, int] = {}
     for name, _ in keys:
         splits[name] = splits.get(name, 0) + 1
+    labels = [f"{name} [{split or 'no split'}]" if splits[name] > 1 else name for name, split in keys]
     return [
-        Column(name, split, f"{name} [{split or 'no split'}]" if splits[name] > 1 else name, best_lib.direction(name))
-        for name, split in keys
+        Column(name, split, label, best_lib.direction(name, said))
+        for (name, split), label in zip(keys, labels, strict=True)
     ]
 
 
@@ -186,5 +188,4 @@ def _run_json(table: Table, place: int, run: Run) -> dict[str, Any]:
 
 
 def _point_json(point: Point) -> dict[str, Any]:
-    value = point.value if math.isfinite(point.value) else str(point.value)
-    return {"value": value, "stderr": point.stderr, "num_images": point.num_images}
+    return {"value": jsonl.plain(point.value), "stderr": point.stderr, "num_images": point.num_images}

@@ -3,17 +3,18 @@
 import dataclasses
 import logging
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from dfjax import config as config_lib
-from dfjax.inputs.tokenizer import Tokenizer
-from dfjax.models.denoiser import Denoiser
+from dfjax.inputs import conditioning
+from dfjax.inputs.network import Network
+from dfjax.objective import port
 from dfjax.objective import process as process_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import program
@@ -78,23 +79,21 @@ def requests(
 
 
 class Sampler:
-    """Draws pictures with one compiled program, whatever the prompts, the seed and the guidance scales.
+    """Draws pictures with one compiled program, whatever the prompts, the seed, the guidance scales and the edits.
 
-    A picture depends on (weights, prompt, seed, index, guidance, settings, edit) and not on its batch.
+    A picture depends on (weights, prompt, seed, index, guidance, settings, edit) and not on its batch. Another strength
+    of an edit is another number of steps, and so another program.
     """
 
     def __init__(
         self,
-        denoiser: Denoiser,
-        config: config_lib.Config,
-        tokenizer: Tokenizer,
+        network: Network,
         mesh: Mesh,
         *,
         settings: config_lib.Sample | None = None,
         batch_size: int = 64,
         film: bool = False,
         guide: Trained | None = None,
-        edit: Edit | None = None,
     ):
         """Nothing is compiled before the first call.
 
@@ -103,32 +102,45 @@ class Sampler:
           batch_size: pictures drawn at once, rounded up to what the mesh divides.
           film: also return what each step starts from, pure noise first.
           guide: a weaker model that guidance leads away from (autoguidance), instead of the null caption.
-          edit: a picture to start from.
 
         Raises:
-          ConfigError: settings that cannot work, or a guide with other noise levels or pictures of another size.
+          ConfigError: settings that cannot work, a guide with other noise levels or pictures of another size, or inputs
+            of which no picture can be drawn.
         """
+        if network.inputs.obstacle:
+            raise config_lib.ConfigError(network.inputs.obstacle)
         if guide is not None:
-            process_lib.check_guide(config, guide.config)
+            process_lib.check_guide(network.config, guide.network.config)
         shards = mesh_lib.batch_shards(mesh)
         self.batch_size = -(-batch_size // shards) * shards
-        self._tokenizer, self._mesh, self._guide, self._edit = tokenizer, mesh, guide, edit
-        self._draw = program.make(
-            denoiser,
-            config,
-            settings or config.sample,
-            mesh,
-            film=film,
-            guide=guide,
-            strength=edit.strength if edit else None,
-            masked=edit is not None and edit.mask is not None,
-        )
+        self._network, self._mesh, self._guide = network, mesh, guide
+        self._settings, self._film = settings or network.config.sample, film
+        self._programs: dict[tuple[float | None, bool], Callable] = {}
+        process_lib.solver(network.process, self._settings)
 
-    def __call__(self, params: Any, wanted: Sequence[Request], seed: int) -> tuple[Pictures, np.ndarray | None]:
+    def _program(self, edit: Edit | None) -> Callable:
+        """The program for such edits, made where it is the first of its kind."""
+        kind = (edit.strength, edit.mask is not None) if edit else (None, False)
+        if kind not in self._programs:
+            self._programs[kind] = program.make(
+                self._network,
+                self._settings,
+                self._mesh,
+                film=self._film,
+                guide=self._guide.network if self._guide else None,
+                strength=kind[0],
+                masked=kind[1],
+            )
+        return self._programs[kind]
+
+    def __call__(
+        self, params: Any, wanted: Sequence[Request], seed: int, edit: Edit | None = None
+    ) -> tuple[Pictures, np.ndarray | None]:
         """Draw the wanted pictures, in order.
 
         Args:
           params: the denoiser's parameters, usually the averaged ones. seed: from 0 up to 2**31 - 1.
+          edit: a picture to start from.
 
         Returns:
           uint8 [n, height, width, 3], and with ``film`` uint8 [steps, n, height, width, 3].
@@ -139,49 +151,62 @@ class Sampler:
         pictures, frames = [], []
         for start in range(0, len(wanted), self.batch_size):
             part = list(wanted[start : start + self.batch_size])
-            picture, film = self._draw_padded(params, part, seed)
+            picture, film = self._draw_padded(params, part, seed, edit)
             pictures.append(picture[: len(part)])
             if film is not None:
                 frames.append(film[:, : len(part)])
         return np.concatenate(pictures), np.concatenate(frames, axis=1) if frames else None
 
-    def _draw_padded(self, params: Any, part: list[Request], seed: int):
+    def _draw_padded(self, params: Any, part: list[Request], seed: int, edit: Edit | None):
         padded = part + [part[-1]] * (self.batch_size - len(part))
+        conditioner = self._network.inputs.conditioner
         rows: dict[str, Any] = {
-            "ids": np.stack([self._tokenizer.encode(r.prompt) for r in padded]),
-            "away": np.stack([self._away(r) for r in padded]),
+            "caption": conditioning.of_prompts(conditioner, [r.prompt for r in padded]),
+            "away": self._away(padded),
             "index": np.array([r.index for r in padded], np.int32),
             "scale": np.array([r.guidance for r in padded], np.float32),
         }
         whole: dict[str, Any] = {"seed": np.asarray(seed, np.uint32)}
-        if self._edit is not None:
-            whole["picture"] = self._edit.picture
-            if self._edit.mask is not None:
-                whole["mask"] = self._edit.mask
-        parameters = (params,) if self._guide is None else (params, self._guide.params)
+        if edit is not None:
+            codec = self._network.inputs.codec
+            whole["picture"] = dict(codec.row(edit.picture, {}))
+            if edit.mask is not None:
+                whole["mask"] = _fitted(edit.mask, codec.shape)
+        # An objective's own parameters draw nothing.
+        parameters = tuple(port.split(each)[0] for each in ([params, self._guide.params] if self._guide else [params]))
         by_row, replicated = mesh_lib.batch_sharding(self._mesh), mesh_lib.replicated(self._mesh)
-        drawn = self._draw(
+        drawn = self._program(edit)(
             parameters,
-            {name: mesh_lib.put(value, by_row) for name, value in rows.items()},
-            {name: mesh_lib.put(value, replicated) for name, value in whole.items()},
+            jax.tree.map(lambda value: mesh_lib.put(value, by_row), rows),
+            jax.tree.map(lambda value: mesh_lib.put(value, replicated), whole),
         )
         return jax.tree.map(mesh_lib.fetch, drawn)
 
-    def _away(self, request: Request) -> Int[np.ndarray, "tokens"]:
-        """The caption ids that guidance leads away from; a guide sees the prompt itself, in its own tokens."""
+    def _away(self, part: list[Request]) -> Any:
+        """What guidance leads away from; a guide is told of the prompt itself, in its own form."""
         if self._guide is not None:
-            return self._guide.tokenizer.encode(request.prompt)
-        return self._tokenizer.encode(request.negative) if request.negative else self._tokenizer.null()
+            return conditioning.of_prompts(self._guide.network.inputs.conditioner, [r.prompt for r in part])
+        conditioner = self._network.inputs.conditioner
+        null = conditioning.of_null(conditioner, len(part))
+        named = [bool(r.negative) for r in part]
+        if not any(named):
+            return null
+        negative = conditioning.of_prompts(conditioner, [r.negative for r in part])
+
+        def choose(own: np.ndarray, none: np.ndarray) -> np.ndarray:
+            return np.where(np.reshape(named, (-1, *[1] * (own.ndim - 1))), own, none)
+
+        return jax.tree.map(choose, negative, null)
 
     def _warn_of_cuts(self, wanted: Sequence[Request]) -> None:
         said = dict.fromkeys(words for r in wanted for words in (r.prompt, r.negative))
-        for prompt in filter(self._tokenizer.is_cut, said):
-            ids = self._tokenizer.encode(prompt)
+        conditioner = self._network.inputs.conditioner
+        for prompt in filter(conditioner.is_cut, said):
             _log.warning(
                 "the prompt %r is longer than text.max_tokens=%d: only %r is used",
                 textwrap.shorten(prompt, 80),
-                len(ids),
-                textwrap.shorten(self._tokenizer.decode(ids), 200),
+                self._network.config.text.max_tokens,
+                textwrap.shorten(conditioner.kept(prompt), 200),
             )
 
 
@@ -194,3 +219,12 @@ def film_strip(frames: np.ndarray, pictures: Pictures, columns: int) -> Pictures
     moments = np.linspace(0, len(frames) - 1, columns - 1).round().astype(int)
     rows = [np.concatenate([frames[moments, i], pictures[i : i + 1]]) for i in range(len(pictures))]
     return np.concatenate(rows)
+
+
+def _fitted(mask: Float[np.ndarray, "height width 1"], shape: tuple[int, int, int]) -> np.ndarray:
+    """A mask of pictures over what is noised, which may be a whole number of times smaller: means of its squares."""
+    height, width = shape[:2]
+    if mask.shape[:2] == (height, width):
+        return mask
+    down, right = mask.shape[0] // height, mask.shape[1] // width
+    return mask.reshape(height, down, width, right, 1).mean(axis=(1, 3))

@@ -2,19 +2,21 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
-from dfjax import config as config_lib
 from dfjax.checkpoint.snapshots import Reconstructed
 from dfjax.checkpoint.store import CheckpointError, Checkpoints, Store
 from dfjax.checkpoint.workdir import Workdir
-from dfjax.inputs.tokenizer import Tokenizer
-from dfjax.models import denoiser as denoiser_lib
-from dfjax.parallel import layout, rules
+from dfjax.inputs import network as network_lib
+from dfjax.inputs.network import Network
+from dfjax.models.denoiser import Params
+from dfjax.objective.port import Objective
+from dfjax.parallel import rules
 
 _log = logging.getLogger(__name__)
 
@@ -23,79 +25,79 @@ _log = logging.getLogger(__name__)
 class Trained:
     """Averaged weights and all that is needed to call them. ``attempt``: how often the run had gone back by then."""
 
-    config: config_lib.Config
-    denoiser: denoiser_lib.Denoiser
-    tokenizer: Tokenizer
+    network: Network
     params: Any
     step: int
     attempt: int = 0
 
 
-def load(workdir: Path | str, mesh: Mesh, step: int | None = None, average: float | None = None) -> Trained:
+def load(
+    workdir: Path | str,
+    mesh: Mesh,
+    step: int | None = None,
+    average: float | None = None,
+    *,
+    denoiser: Callable | None = None,
+    objective: Objective | None = None,
+) -> Trained:
     """The averaged weights of a run's checkpoint (the newest by default), sharded over ``mesh``.
 
     Args:
       average: take the power-function average of this length that `dfjax average` made, of ``step`` or the newest.
+      denoiser, objective: those that the run was trained with, where they are no registered ones.
 
     Raises:
       CheckpointError: there is no such checkpoint or average, or it is damaged.
     """
-    room = Workdir(Path(workdir))
+    own: dict[str, Any] = {"denoiser": denoiser, "objective": objective}
+    found = Workdir(Path(workdir))
     # A damaged newest one bars only who asks for it.
-    newest = room.require_checkpoint() if step is None or not room.steps() else step
+    newest = found.require_checkpoint() if step is None or not found.steps() else step
     if average is not None:
-        return _reconstructed(room, mesh, step, average)
+        return _reconstructed(found, mesh, step, average, own)
     step = newest
-    if step not in room.steps():
+    if step not in found.steps():
         raise CheckpointError(
-            f"{room.path} has no checkpoint of step {step}; it has {', '.join(map(str, room.steps()))}"
+            f"{found.path} has no checkpoint of step {step}; it has {', '.join(map(str, found.steps()))}"
         )
-    if missing := room.incomplete(step):
+    if missing := found.incomplete(step):
         raise CheckpointError(
-            f"the checkpoint {room.checkpoints / f'step_{step}'} is damaged, or is being deleted: {', '.join(missing)} "
-            "missing"
+            f"the checkpoint {found.checkpoints / f'step_{step}'} is damaged, or is being "
+            f"deleted: {', '.join(missing)} missing"
         )
-    with Checkpoints(room.checkpoints) as checkpoints:
-        config, tokenizer, denoiser, wanted = _described(checkpoints, step, mesh)
+    with Checkpoints(found.checkpoints) as checkpoints:
+        network, wanted = _described(checkpoints, step, mesh, **own)
         params = checkpoints.arrays(step, {"ema": wanted})["ema"]
         attempt = int(checkpoints.meta(step).get("attempt", 0))
-    _log.info("loaded the averaged weights of step %d from %s", step, room.path)
-    return Trained(config, denoiser, tokenizer, params, step, attempt)
+    _log.info("loaded the averaged weights of step %d from %s", step, found.path)
+    return Trained(network, params, step, attempt)
 
 
-def _reconstructed(room: Workdir, mesh: Mesh, step: int | None, std: float) -> Trained:
-    with Reconstructed(room.reconstructed(std)) as made:
+def _reconstructed(workdir: Workdir, mesh: Mesh, step: int | None, std: float, own: dict[str, Any]) -> Trained:
+    with Reconstructed(workdir.reconstructed(std)) as made:
         steps = made.steps()
         if not steps or (step is not None and step not in steps):
             at, flag = ("", "") if step is None else (f" at step {step}", f" --step={step}")
             raise CheckpointError(
-                f"{room.path} has no average of length {std}{at}: "
-                f"`dfjax average --workdir={room.path} --std={std}{flag}` makes it"
+                f"{workdir.path} has no average of length {std}{at}: "
+                f"`dfjax average --workdir={workdir.path} --std={std}{flag}` makes it"
             )
         step = steps[-1] if step is None else step
-        config, tokenizer, denoiser, wanted = _described(made, step, mesh)
+        network, wanted = _described(made, step, mesh, **own)
         params = made.read(step, {std: wanted})[std]
         residual = made.meta(step)["residual"]
-    _log.info("loaded the average of length %s at step %d from %s, residual %.1e", std, step, room.path, residual)
-    return Trained(config, denoiser, tokenizer, params, step)
+    _log.info("loaded the average of length %s at step %d from %s, residual %.1e", std, step, workdir.path, residual)
+    return Trained(network, params, step)
 
 
-def _described(
-    store: Store, step: int, mesh: Mesh
-) -> tuple[config_lib.Config, Tokenizer, denoiser_lib.Denoiser, denoiser_lib.Params]:
-    """Config, tokenizer, denoiser, and its parameters' shapes with their shardings over ``mesh``."""
+def _described(store: Store, step: int, mesh: Mesh, **own: Any) -> tuple[Network, Params]:
+    """The network, and the shapes of all that is trained with their shardings over ``mesh``."""
     config = store.config(step)
-    if config.text.features or config.data.latent_channels:
-        raise CheckpointError(
-            "this run was trained on latents or a frozen encoder's features, which dfjax cannot yet make of a prompt "
-            "or turn into a picture: only runs on pixels and captions can be drawn from"
-        )
-    tokenizer = Tokenizer(store.tokenizer(step), config.text.max_tokens)
-    denoiser = denoiser_lib.make(config, tokenizer.vocab_size, layout.make(config, mesh))
-    shapes = denoiser.abstract_params()
+    network = network_lib.make(config, saved=store.tokenizer(step), mesh=mesh, **own)
+    shapes = network.abstract_params()
     wanted = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        rules.shardings(shapes, mesh),
+        rules.shardings(network.described, shapes, mesh),
     )
-    return config, tokenizer, denoiser, wanted
+    return network, wanted

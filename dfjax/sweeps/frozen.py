@@ -6,7 +6,6 @@ one line a run: ``line``, ``name``, ``steps`` and ``overrides``. A search adds l
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from dfjax import config as config_lib
 from dfjax.checkpoint import lock
 from dfjax.checkpoint.workdir import Workdir
-from dfjax.core import storage
+from dfjax.core import jsonl, storage
 from dfjax.launching.errors import JobError
 from dfjax.sweeps.lines import Line
 
@@ -51,7 +50,7 @@ class Sweep:
             raise JobError(f"{self.path} has no line {number}: it has lines 1 to {len(self.lines)}")
         return self.lines[number - 1]
 
-    def room(self, line: Line) -> Workdir:
+    def workdir(self, line: Line) -> Workdir:
         """The work directory of a line's run."""
         return Workdir(self.folder / line.name)
 
@@ -146,23 +145,24 @@ def text(sweep: Sweep) -> str:
         {"line": line.number, "name": line.name, "steps": line.steps, "overrides": line.overrides}
         for line in sweep.lines
     ]
-    return "".join(json.dumps(row) + "\n" for row in rows)
+    return jsonl.encoded(rows).decode()
 
 
 def read(folder: Path) -> Sweep:
     """The sweep of a folder. Raises JobError if it has none, or one that is damaged."""
     path = folder / NAME
     try:
-        rows = [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()]
+        found = path.read_bytes().splitlines()
     except FileNotFoundError:
         raise JobError(
             f"{folder} has no {NAME}, so it is no sweep: `dfjax sweep --config=RECIPE --workdir={folder}` starts one"
         ) from None
     except NotADirectoryError:
         raise JobError(f"{folder} is a file and no folder: name the --workdir of a sweep") from None
-    except ValueError as error:
-        raise _damaged(path, error) from error
     try:
+        rows = [row for line in found if (row := jsonl.parse(line)) is not None]
+        if len(rows) < len(found):
+            raise ValueError("not each of its lines is a JSON object")
         header = _header(rows[0])
         lines = [_line(number, row, header.base) for number, row in enumerate(rows[1:], 1)]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -171,11 +171,8 @@ def read(folder: Path) -> Sweep:
 
 
 def _header(row: dict[str, Any]) -> Header:
-    values = config_lib.Config().to_dict()
-    for key, value in row["base"].items():
-        section, name = key.split(".")
-        values[section][name] = value
-    return Header(str(row["config"]), tuple(map(str, row["overrides"])), config_lib.resolve(values), row["is_search"])
+    base = config_lib.Config().with_(row["base"])
+    return Header(str(row["config"]), tuple(map(str, row["overrides"])), base, row["is_search"])
 
 
 def _line(number: int, row: dict[str, Any], base: config_lib.Config) -> Line:

@@ -101,16 +101,8 @@ def check(number: int, overrides: Any, base: config_lib.Config) -> tuple[dict[st
         raise JobError(
             f'line {number} of the sweep is a {type(overrides).__name__}, and no dict such as {{"model.width": 64}}'
         )
-    values = base.to_dict()
-    for key, value in overrides.items():
-        if key not in config_lib.FIELDS:
-            raise config_lib.ConfigError(
-                f"line {number} of the sweep: unknown config key {key!r}; {config_lib.nearest(key)}"
-            )
-        section, name = key.split(".")
-        values[section][name] = value
     try:
-        config = config_lib.resolve(values)
+        config = base.with_(overrides)
         process.check(config)
     except config_lib.ConfigError as error:
         raise config_lib.ConfigError(f"line {number} of the sweep ({_said(overrides)}): {error}") from error

@@ -49,10 +49,10 @@ def _runs(table: Table) -> list[run_lib.Run]:
     for row in table.rows:
         if len(found) == _CURVES:
             break
-        room = table.sweep.room(row.line)
-        if room.metrics.exists():
+        workdir = table.sweep.workdir(row.line)
+        if workdir.metrics.exists():
             try:
-                found.append(run_lib.read(room.path, row.line.name))
+                found.append(run_lib.read(workdir.path, row.line.name))
             except CheckpointError:
                 continue
     return found

@@ -79,7 +79,7 @@ class Pool:
     def start(self, line: Line) -> None:
         """Start the run of a line, or let it go on."""
         _log.info("line %d starts: %s", line.number, line.name)
-        state.forget(self._sweep.room(line))
+        state.forget(self._sweep.workdir(line))
         self._runs[line.number] = _Run(line, self._command(line), self._environment)
 
     def tell(self, line: Line | None = None) -> None:
@@ -95,7 +95,7 @@ class Pool:
             del self._runs[run.line.number]
             status = run.end()
             if status in (FAILED, WRONG_USE):
-                state.fail(self._sweep.room(run.line), run.last or f"status {status}")
+                state.fail(self._sweep.workdir(run.line), run.last or f"status {status}")
             found.append((run.line, status))
         return found
 

@@ -59,7 +59,7 @@ class Submitted:
         return 0
 
     def start(self, line: Line) -> None:
-        state.forget(self._sweep.room(line))
+        state.forget(self._sweep.workdir(line))
         engine_lib.submit(self._job(line)[0])
         self._going[line.number] = line
 
@@ -73,7 +73,7 @@ class Submitted:
     def ended(self) -> list[tuple[Line, int]]:
         found = []
         for line in list(self._going.values()):
-            now = state.read(self._sweep.room(line), line.steps).state
+            now = state.read(self._sweep.workdir(line), line.steps).state
             if now in (State.FINISHED, State.PRUNED, State.FAILED):
                 del self._going[line.number]
                 found.append((line, 1 if now is State.FAILED else 0))
@@ -177,7 +177,7 @@ class Search:
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
             raise
         self._going[trial.number] = _Trial(trial, line, reported)
-        self._start(line, state.read(self.sweep.room(line), line.steps).state)
+        self._start(line, state.read(self.sweep.workdir(line), line.steps).state)
 
     def _start(self, line: Line, now: State) -> None:
         """Start a line that is open, unless this search has done so already."""
@@ -212,15 +212,22 @@ class Search:
         """Report what the runs have written, prune, and tell the study of those that have ended."""
         ended = {line.number: status for line, status in self._hands.ended()}
         for number, going in list(self._going.items()):
-            room = self.sweep.room(going.line)
-            for point in scores.points(room, METRIC):
+            workdir = self.sweep.workdir(going.line)
+            for point in scores.points(workdir, METRIC):
                 if point.step > going.reported:
                     going.trial.report(point.value, point.step)
                     going.reported = point.step
-            now = state.read(room, going.line.steps)
-            if now.state is State.RUNNING and not state.is_pruned(room) and not is_told and going.trial.should_prune():
+            now = state.read(workdir, going.line.steps)
+            if (
+                now.state is State.RUNNING
+                and not state.is_pruned(workdir)
+                and not is_told
+                and going.trial.should_prune()
+            ):
                 _log.info("line %d is pruned at step %d", going.line.number, going.reported)
-                state.prune(room, f"validation loss at step {going.reported} is worse than the median of other trials")
+                state.prune(
+                    workdir, f"validation loss at step {going.reported} is worse than the median of other trials"
+                )
                 self._hands.tell(going.line)
             if not is_told:
                 # One that an earlier search left at work has ended without a result.
@@ -230,7 +237,7 @@ class Search:
 
     def _end(self, number: int, going: _Trial, now: state.Progress, status: int) -> None:
         states = self._optuna.trial.TrialState
-        best = scores.best(self.sweep.room(going.line), METRIC, best_lib.LOWER)
+        best = scores.best(self.sweep.workdir(going.line), METRIC, best_lib.LOWER)
         del self._going[number]
         if all(other.line.number != going.line.number for other in self._going.values()):
             # Another trial that asks for the same run starts it again, unless it is finished.

@@ -38,78 +38,78 @@ class Progress:
     words: str = ""
 
 
-def read(room: Workdir, steps: int) -> Progress:
+def read(workdir: Workdir, steps: int) -> Progress:
     """How far the run of a work directory is, which has ``steps`` in all. Takes no lock, and waits for nothing."""
-    saved = next((each for each in reversed(room.steps()) if not room.incomplete(each)), 0)
+    saved = next((each for each in reversed(workdir.steps()) if not workdir.incomplete(each)), 0)
     if saved >= steps:
         return Progress(State.FINISHED, saved)
-    step = max(saved, scores.last_step(room))
-    if heartbeats.at_work(room.heartbeats):
+    step = max(saved, scores.last_step(workdir))
+    if heartbeats.at_work(workdir.heartbeats):
         return Progress(State.RUNNING, step)
-    if is_pruned(room):
+    if is_pruned(workdir):
         return Progress(State.PRUNED, step)
-    if words := _fault(room):
+    if words := _fault(workdir):
         return Progress(State.FAILED, step, words)
-    found, words = room.inspect()
+    found, words = workdir.inspect()
     if found in (Found.DAMAGED, Found.FOREIGN):
         return Progress(State.FAILED, step, words)
     # A run that was ended before its first checkpoint starts again.
-    is_new = found is Found.NEW and not room.heartbeats.exists()
+    is_new = found is Found.NEW and not workdir.heartbeats.exists()
     return Progress(State.NEW if is_new else State.CUT, step)
 
 
-def _fault(room: Workdir) -> str:
+def _fault(workdir: Workdir) -> str:
     """What a run says, or who started it, that it failed with; empty where it did not."""
-    for file in sorted(room.heartbeats.glob("process_*.json")):
+    for file in sorted(workdir.heartbeats.glob("process_*.json")):
         beat = heartbeats.read(file)
         if beat is not None and beat.status in (FAILED, WRONG_USE):
             return beat.words or f"status {beat.status}"
-    said = _note(room).get("failed")
-    return said if isinstance(said, str) and not _is_older(room) else ""
+    said = _note(workdir).get("failed")
+    return said if isinstance(said, str) and not _is_older(workdir) else ""
 
 
-def _is_older(room: Workdir) -> bool:
+def _is_older(workdir: Workdir) -> bool:
     """Whether a process was at work after it was noted how the run ended: somebody else started it again."""
-    newest = max(map(heartbeats.written, room.heartbeats.glob("process_*.json")), default=0.0)
-    return newest > heartbeats.written(_ended(room))
+    newest = max(map(heartbeats.written, workdir.heartbeats.glob("process_*.json")), default=0.0)
+    return newest > heartbeats.written(_ended(workdir))
 
 
-def is_pruned(room: Workdir) -> bool:
+def is_pruned(workdir: Workdir) -> bool:
     """Whether a search has given a run up."""
-    return bool(_note(room).get("pruned"))
+    return bool(_note(workdir).get("pruned"))
 
 
-def prune(room: Workdir, words: str) -> None:
+def prune(workdir: Workdir, words: str) -> None:
     """Note that a search gives the run up: nothing starts it again."""
-    _write(room, {"pruned": words})
+    _write(workdir, {"pruned": words})
 
 
-def fail(room: Workdir, words: str) -> None:
+def fail(workdir: Workdir, words: str) -> None:
     """Note what a run failed with that may not have come to say so itself."""
-    _write(room, {"failed": words})
+    _write(workdir, {"failed": words})
 
 
-def forget(room: Workdir) -> None:
+def forget(workdir: Workdir) -> None:
     """Forget how a run ended, since it is about to start again. Not while any of its processes is at work."""
-    _ended(room).unlink(missing_ok=True)
-    for file in room.heartbeats.glob("process_*.json"):
+    _ended(workdir).unlink(missing_ok=True)
+    for file in workdir.heartbeats.glob("process_*.json"):
         beat = heartbeats.read(file)
         if beat is not None and beat.status is not None:
             file.unlink(missing_ok=True)
 
 
-def _ended(room: Workdir) -> Path:
-    return room.launch / "ended.json"
+def _ended(workdir: Workdir) -> Path:
+    return workdir.launch / "ended.json"
 
 
-def _write(room: Workdir, said: dict[str, Any]) -> None:
-    room.launch.mkdir(parents=True, exist_ok=True)
-    storage.replace(_ended(room), json.dumps(said | {"time": round(time.time(), 3)}).encode(), shared=True)
+def _write(workdir: Workdir, said: dict[str, Any]) -> None:
+    workdir.launch.mkdir(parents=True, exist_ok=True)
+    storage.replace(_ended(workdir), json.dumps(said | {"time": round(time.time(), 3)}).encode(), shared=True)
 
 
-def _note(room: Workdir) -> dict[str, Any]:
+def _note(workdir: Workdir) -> dict[str, Any]:
     try:
-        said = json.loads(_ended(room).read_bytes())
+        said = json.loads(_ended(workdir).read_bytes())
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -51,12 +51,16 @@ def make(sweep: Sweep, sort: str = METRIC) -> Table:
       JobError: no run has such a metric, though some have others; or neither way of it is better.
     """
     metric = METRIC if sort == BY_LINE else sort
-    way = best_lib.direction(metric)
+    # What training itself writes needs no look at all files of evaluation.
+    declared: dict[str, str] = {}
+    for line in sweep.lines if metric != METRIC else ():
+        declared |= scores.declared(sweep.workdir(line))
+    way = best_lib.direction(metric, declared)
     rows = []
     for line in sweep.lines:
-        room = sweep.room(line)
-        best = scores.best(room, metric, way) if way else None
-        rows.append(Row(line, state.read(room, line.steps), best))
+        workdir = sweep.workdir(line)
+        best = scores.best(workdir, metric, way) if way else None
+        rows.append(Row(line, state.read(workdir, line.steps), best))
     if metric != METRIC and not any(row.best for row in rows):
         _refuse(sweep, metric, way)
     if sort != BY_LINE:
@@ -68,7 +72,7 @@ def make(sweep: Sweep, sort: str = METRIC) -> Table:
 
 def _refuse(sweep: Sweep, metric: str, way: str | None) -> None:
     """Raise JobError for a metric that no run has a best value of, unless no run has any metric yet."""
-    known = next((found for line in sweep.lines if (found := scores.names(sweep.room(line)))), [])
+    known = next((found for line in sweep.lines if (found := scores.names(sweep.workdir(line)))), [])
     if metric in known and way is None:
         raise JobError(f"--sort: of {metric!r} neither less nor more is better by itself; try --sort={METRIC}")
     if known and metric not in known:

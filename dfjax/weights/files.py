@@ -4,17 +4,14 @@ safetensors files hold nothing but arrays. PyTorch's hold a program; it is not r
 describes is kept as safetensors in the user's cache, so that it is looked at once.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import logging
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from dfjax.core import ownership
+from dfjax.core import fingerprint, ownership
 from dfjax.core.errors import DfjaxError
 from dfjax.weights import torch_files
 
@@ -36,7 +33,7 @@ def read(path: Path) -> Arrays:
     try:
         if _is_torch(path):
             return torch_files.read(path)
-        return _read_safetensors(path)[0]
+        return fingerprint.load(path)[0]
     except FileNotFoundError as error:
         raise WeightsError(f"there is no file {path}") from error
     except OSError as error:
@@ -73,7 +70,8 @@ def load(name: str, path: Path) -> Arrays:
     found = _kept(cached, source)
     if found is None:
         found = read(path)
-        _keep(cached, found, source)
+        said = {"source": source, "arrays": fingerprint.of_arrays(found)}
+        fingerprint.keep(cached, found, f"the arrays of {path.name}", said)
     return found
 
 
@@ -85,64 +83,21 @@ def in_package(package: str, pattern: str) -> Path | None:
     return files[0] if len(files) == 1 else None
 
 
-def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 in hexadecimal of arrays and their names, types and shapes, whatever their order."""
-    found = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        found.update(f"{name} {array.dtype.str} {arrays[name].shape}\n".encode())
-        found.update(array.reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
-
-
 def _is_torch(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(torch_files.LEGACY_START)).startswith((torch_files.ZIP_START, torch_files.LEGACY_START))
 
 
-def _read_safetensors(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """Arrays and metadata. Raises ValueError for anything else, and for types that NumPy has not."""
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise WeightsError("files of weights need the package safetensors: pip install 'dfjax[eval]'") from error
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it has numbers of a type that is not read ({error}); convert it to float32") from error
-
-
 def _kept(cached: Path, source: str) -> Arrays | None:
     """What the cache has of a source, if it is whole."""
     try:
-        arrays, said = _read_safetensors(cached)
+        arrays, said = fingerprint.load(cached)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         _log.warning("%s is made anew: %s", cached, error)
         return None
-    if said.get("source") != source or said.get("arrays") != digest(arrays):
+    if said.get("source") != source or said.get("arrays") != fingerprint.of_arrays(arrays):
         _log.warning("%s is made anew: it is not what was written there", cached)
         return None
     return arrays
-
-
-def _keep(cached: Path, arrays: Arrays, source: str) -> None:
-    """Write to the cache, whole or not at all; a warning where that fails."""
-    from safetensors.numpy import save
-
-    # A name of this process's own: two that write one file would leave a mixture.
-    part = cached.with_name(f".{cached.name}.{os.getpid()}")
-    said = {"source": source, "arrays": digest(arrays)}
-    try:
-        part.write_bytes(
-            save({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}, said)
-        )
-        os.replace(part, cached)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        _log.warning("the cache of weights was not written: %s", error)

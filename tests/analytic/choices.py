@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dfjax.core.registry import PREDICTIONS
 from dfjax.diffusion import discrete, prediction
 from dfjax.diffusion.tables import Table
 
@@ -24,7 +25,7 @@ OPTIONS = {
     "scaled_linear, 1000 levels, zero terminal": {"steps": 1000, "zero_terminal": True},
 }
 SCHEDULES = {label: discrete.make(label.split(",")[0], **options) for label, options in OPTIONS.items()}
-PAIRS = [(kind, label) for label, s in SCHEDULES.items() for kind in prediction.KINDS if prediction.admitted(kind, s)]
+PAIRS = [(kind, label) for label, s in SCHEDULES.items() for kind in PREDICTIONS if prediction.admitted(kind, s)]
 
 
 def discrete_steps(label: str) -> int:

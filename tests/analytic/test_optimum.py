@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dfjax.core.registry import LOSSES
 from dfjax.diffusion import loss, prediction
-from dfjax.diffusion.weighting import LOSSES, Weighting
+from dfjax.diffusion.weighting import Weighting
 from tests.analytic.choices import PAIRS, SCHEDULES
 from tests.analytic.gaussian import GAUSSIAN, MIXTURE
 from tests.diffusion import published
@@ -47,7 +48,7 @@ def _losses(kind: str, label: str, *cases) -> Iterator[tuple[str, np.ndarray]]:
     for terms in LOSSES:
         weighting = Weighting(terms, floor=1e-6, data_std=D)
         losses = loss.per_example(
-            lambda z, t: output, x, eps, t, schedule=SCHEDULES[label], kind=kind, weighting=weighting
+            lambda z, t: output, x, eps, t, schedule=SCHEDULES[label], prediction=kind, weighting=weighting
         )
         yield terms, np.asarray(losses, np.float64).reshape(len(cases), N)
 

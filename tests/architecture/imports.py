@@ -12,6 +12,7 @@ PACKAGE = "dfjax"
 LAYERS = {
     "core": 0,
     "config": 1,
+    "register": 3,
     "diffusion": 2,
     "weights": 2,
     "models": 3,
@@ -25,10 +26,11 @@ LAYERS = {
     "sample": 7,
     "datasets": 8,
     "assembly": 9,
-    "train": 10,
+    "training": 10,
     "plan": 11,
     "evals": 11,
     "report": 11,
+    "face": 12,
     "launching": 12,
     "sweeps": 13,
     "cli": 14,
@@ -36,15 +38,17 @@ LAYERS = {
 
 # Rooms whose own imports are limited to these packages, besides Python's library.
 ONLY = {
-    "core": {"jax", "numpy", "jaxtyping"},
+    "core": {"jax", "numpy", "jaxtyping", "safetensors"},
     "diffusion": {"jax", "jaxtyping", "numpy"},
 }
 # What a room does without, though its layer would allow it: mathematics reads no file and no config.
 WITHOUT = {
     "diffusion": {"config", "io", "json", "logging", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile"},
-    "text": {"tensorflow", "tensorflow_datasets"},
-    "models": {"tensorflow", "tensorflow_datasets", "grain", "optax", "orbax"},
+    "inputs": {"tensorflow", "tensorflow_datasets", "grain", "optax", "orbax"},
+    "models": {"config", "tensorflow", "tensorflow_datasets", "grain", "optax", "orbax"},
     "sample": {"tensorflow", "tensorflow_datasets", "grain", "clu", "optax"},
+    # It reads what stands on the disk.
+    "report": {"sample", "training", "evals", "data", "inputs", "models", "tensorflow"},
 }
 
 

@@ -13,7 +13,7 @@ from tests.data import kinds
 
 @pytest.mark.parametrize("kind", kinds.USABLE)
 def test_a_usable_picture_is_rgb_on_white(kind):
-    pixels = transforms.render(kinds.usable(kind), 8)
+    pixels = transforms.render(kinds.usable(kind), (8, 8))
     assert (pixels.shape, pixels.dtype) == ((8, 8, 3), np.uint8)
     # JPEG loses a little.
     np.testing.assert_allclose(pixels, np.broadcast_to(kinds.USABLE[kind][1], (8, 8, 3)), atol=4)
@@ -37,7 +37,7 @@ def test_shades_of_16_bits_stay_apart():
 
 
 def test_a_photograph_is_turned_upright():
-    pixels = transforms.render(kinds.TURNED(), 8)
+    pixels = transforms.render(kinds.TURNED(), (8, 8))
     assert pixels[0, :, 0].min() > 200 > 50 > pixels[-1, :, 0].max()
 
 

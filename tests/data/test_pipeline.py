@@ -20,7 +20,7 @@ BATCH = 6
 def _batches(data, count, **options):
     options = {"seed": 1, "batch_size": BATCH, "sharding": tiny.sharding()} | options
     source = sources.open_source(data, "train")
-    with pipeline.training_batches(source, tiny.Letters(), data, **options) as batches:
+    with pipeline.training_batches(source, tiny.inputs(source), data, **options) as batches:
         return [next(batches) for _ in range(count)]
 
 
@@ -65,19 +65,19 @@ def test_another_seed_is_another_order(tiny_data):
 
 def test_rows_do_not_depend_on_how_the_batch_is_split(tiny_data):
     """A process that owns some rows reads just those of the whole batch."""
-    examples = pipeline.training_examples(sources.open_source(tiny_data, "train"), tiny.Letters(), tiny_data, 1)
+    examples = pipeline.training_examples(sources.open_source(tiny_data, "train"), tiny.inputs(), tiny_data, 1)
     whole = pipeline._Steps(examples, BATCH, list(range(BATCH)))
     for rows in ([0, 1, 2], [3, 4, 5], [5, 0]):
         part = pipeline._Steps(examples, BATCH, rows)
         for step in (0, 4, 1000):
-            np.testing.assert_array_equal(part[step]["image"], whole[step]["image"][rows])
-            np.testing.assert_array_equal(part[step]["tokens"], whole[step]["tokens"][rows])
+            np.testing.assert_array_equal(part[step]["arrays"]["image"], whole[step]["arrays"]["image"][rows])
+            np.testing.assert_array_equal(part[step]["arrays"]["tokens"], whole[step]["arrays"]["tokens"][rows])
 
 
 def test_a_position_is_what_its_index_says(tiny_data):
     source = sources.open_source(tiny_data, "train")
     data = dataclasses.replace(tiny_data, flip=False, vary_captions=False)
-    examples = pipeline.training_examples(source, tiny.Letters(), data, 3)
+    examples = pipeline.training_examples(source, tiny.inputs(source), data, 3)
     for position in (0, 5, 100):
         record = source[pipeline.position_to_index(len(source), 3, position)]
         assert examples[position].caption == record.text.replace("_", " ")
@@ -94,7 +94,7 @@ def test_each_epoch_is_a_new_permutation():
 
 def test_a_record_is_said_and_turned_anew_in_each_epoch(tiny_data):
     source = sources.open_source(tiny_data, "train")
-    examples = pipeline.training_examples(source, tiny.Letters(), tiny_data, 0)
+    examples = pipeline.training_examples(source, tiny.inputs(), tiny_data, 0)
     said = collections.defaultdict(set)
     for position in range(20 * len(source)):
         said[pipeline.position_to_index(len(source), 0, position)].add(examples[position].caption)
@@ -122,12 +122,12 @@ def test_cut_captions_are_counted(tiny_data):
 def test_validation_shows_each_record_once_in_order_and_masks_the_rest(tiny_data):
     source = sources.open_source(tiny_data, "test")
     options = {"batch_size": 10, "limit": 1000, "sharding": tiny.sharding()}
-    batches = list(pipeline.fixed_batches(source, tiny.Letters(), tiny_data, **options))
+    batches = list(pipeline.fixed_batches(source, tiny.inputs(), tiny_data, **options))
     assert [float(batch.arrays["mask"].sum()) for batch in batches] == [10, 10, 3]
     assert batches[-1].arrays["image"].shape == (10, 8, 8, 3)
     levels = np.concatenate([np.asarray(batch.arrays["image"])[:, 0, 0, 0] for batch in batches])[: len(source)]
     assert sorted(levels) == [10 * i for i in range(23)]
-    _same(batches, list(pipeline.fixed_batches(source, tiny.Letters(), tiny_data, **options)))
+    _same(batches, list(pipeline.fixed_batches(source, tiny.inputs(), tiny_data, **options)))
 
 
 def test_a_limit_spreads_validation_over_the_split():
@@ -152,7 +152,7 @@ class TenMillion:
 def test_an_order_of_ten_million_records_costs_no_memory():
     tracemalloc.start()
     try:
-        pipeline.training_examples(TenMillion(), tiny.Letters(), config.Data(), 0)
+        pipeline.training_examples(TenMillion(), tiny.inputs(), config.Data(), 0)
         positions = [*range(500), *range(9_999_500, 10_000_000)]
         indices = [pipeline.position_to_index(10_000_000, 0, position) for position in positions]
         peak = tracemalloc.get_traced_memory()[1]

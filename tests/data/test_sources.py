@@ -12,6 +12,8 @@ import tensorflow_datasets as tfds
 from dfjax import config
 from dfjax.data import sources
 from dfjax.data.errors import BadRecord, DataError
+from dfjax.data.source import read
+from dfjax.data.sources import tfds as reader
 from tests.data import tiny
 
 
@@ -80,11 +82,11 @@ def test_a_record_of_a_category_that_is_damaged_later_keeps_its_place(emoji_data
     data = dataclasses.replace(emoji_data, category="Food & Drink")
     food, whole = sources.open_source(data, "train"), sources.open_source(emoji_data, "train")
     torn = dataclasses.replace(whole, stored=_Torn(whole.stored, {food.indices[3], food.indices[200]}))
-    assert sources._in_category(torn, data) == food.indices
+    assert reader._in_category(torn, data) == food.indices
     with pytest.raises(BadRecord):
         dataclasses.replace(torn, indices=food.indices)[3]
     with pytest.raises(DataError, match=r"no record of .*/train can be read: its files are damaged"):
-        sources._in_category(dataclasses.replace(whole, stored=_Torn(whole.stored, range(len(whole)))), data)
+        reader._in_category(dataclasses.replace(whole, stored=_Torn(whole.stored, range(len(whole)))), data)
 
 
 def test_what_decides_the_order_of_records_is_told_in_words(tiny_data):
@@ -118,7 +120,7 @@ def test_features_that_cannot_be_told_apart_name_the_key_to_set(features, messag
     kinds = {"image": tfds.features.Image, "text": tfds.features.Text}
     spec = tfds.features.FeaturesDict({name: kinds[kind]() for name, kind in features.items()})
     with pytest.raises(DataError, match=message):
-        sources.find_features(spec, config.Data())
+        reader.find_features(spec, config.Data())
 
 
 def test_a_named_feature_must_exist(tiny_data):
@@ -133,12 +135,12 @@ def test_too_many_damaged_records_end_in_an_error(tiny_data):
         raise BadRecord("torn\n\x1b[31m at 0x7f1234567890")
 
     with pytest.raises(DataError, match=r"23 records in a row .*/train\[4\] \(torn \?\[31m at 0x\.\.\.\)"):
-        sources.read(source, 4, fail)
+        read(source, 4, fail)
 
 
 def test_a_mistake_in_the_program_is_no_damaged_record(tiny_data):
     with pytest.raises(AttributeError):
-        sources.read(sources.open_source(tiny_data, "train"), 0, lambda record: record.colour)
+        read(sources.open_source(tiny_data, "train"), 0, lambda record: record.colour)
 
 
 def test_the_data_layer_does_not_import_tensorflow():

@@ -7,6 +7,7 @@ import pytest
 from dfjax import config
 from dfjax.data import sources
 from dfjax.data.errors import BadRecord, DataError
+from dfjax.data.source import read
 from dfjax.data.stored import Stored
 from tests.data import tiny
 
@@ -51,7 +52,7 @@ def test_a_real_reader_recovers_and_the_record_is_not_called_bad(tmp_path, caplo
     source = sources.open_source(config.Data(name="tiny_labelled", dir=str(tmp_path)), "train")
     wanted = source[3]
     assert _close_files(tmp_path)
-    found, bad = sources.read(source, 3, lambda record: record)
+    found, bad = read(source, 3, lambda record: record)
     assert (found, bad) == (wanted, [])
     assert "Bad file descriptor; the next try comes in 1 s" in caplog.text
 

@@ -8,6 +8,10 @@ import tensorflow_datasets as tfds
 from jax.sharding import NamedSharding, PartitionSpec
 from PIL import Image
 
+from dfjax.inputs.codec import Identity
+from dfjax.inputs.conditioning import Tokens
+from dfjax.inputs.spec import Inputs
+
 LABELS = ("red_panda", "owl", "deer")
 SIZE = 24
 
@@ -49,12 +53,20 @@ class Letters:
     """A tokenizer of 22 letters."""
 
     LENGTH = 22
+    max_tokens = LENGTH
+    vocab_size = 256
+    model = b""
 
     def encode(self, text: str) -> np.ndarray:
         return np.frombuffer(text.encode()[: self.LENGTH].ljust(self.LENGTH, b"\0"), np.uint8).astype(np.int32)
 
     def is_cut(self, text: str) -> bool:
         return len(text.encode()) > self.LENGTH
+
+
+def inputs(source=None, resolution=8) -> Inputs:
+    """Pictures, letters, and the columns of a source."""
+    return Inputs(Identity(resolution, resolution), Tokens(Letters()), source.columns if source else {})
 
 
 def sharding(devices=None) -> NamedSharding:

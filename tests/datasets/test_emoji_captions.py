@@ -82,7 +82,7 @@ def test_unseen_pairs_are_recolourable_and_not_natural_in_any_style(splits):
         assert {record.style for record in records[thing]} == STYLES, thing
         for record in records[thing]:
             assert record.recolourable, record.text
-            pixels = transforms.render(record.image, 72).astype(np.float32) / 255
+            pixels = transforms.render(record.image, (72, 72)).astype(np.float32) / 255
             weight = np.where(recolour.chroma(pixels) > 0.25, recolour.chroma(pixels), 0)
             direction = (np.exp(1j * np.radians(recolour.hue_degrees(pixels))) * weight).sum()
             assert not recolour.HUES[colour].holds(np.degrees(np.angle(direction))), record.text

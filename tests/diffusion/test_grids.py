@@ -65,7 +65,7 @@ def test_other_steps_are_between_levels_and_not_below_the_first(name):
     assert times[-2] == pytest.approx(1e-3)
 
 
-@pytest.mark.parametrize("ends", [grids.Ends(largest=np.inf), grids.Ends(smallest=np.nan)])
+@pytest.mark.parametrize("ends", [grids.Ends(grid_max=np.inf), grids.Ends(grid_min=np.nan)])
 def test_ends_that_are_none_are_refused(ends):
     with pytest.raises(ValueError, match="not all different"), np.errstate(all="ignore"):
         grids.make("log_snr", SCHEDULES["flow"], 8, ends)

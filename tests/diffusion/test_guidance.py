@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dfjax.core.registry import GUIDANCE
 from dfjax.diffusion import guidance
 
 SHAPE = (3, 4, 4, 3)
@@ -21,7 +22,7 @@ def test_each_picture_has_its_own_scale():
     np.testing.assert_array_equal(guided[:, 0, 0, 0], [4.0, 5.0, 7.0])
 
 
-@pytest.mark.parametrize("method", guidance.METHODS.values())
+@pytest.mark.parametrize("method", GUIDANCE.values())
 def test_a_scale_of_1_is_the_conditional_estimate_to_the_bit(method):
     conditional, other = _pictures()
     np.testing.assert_array_equal(method(conditional, other, jnp.ones(3)), conditional)
@@ -29,7 +30,7 @@ def test_a_scale_of_1_is_the_conditional_estimate_to_the_bit(method):
     np.testing.assert_array_equal(method(conditional, conditional, 7 * jnp.ones(3)), conditional)
 
 
-@pytest.mark.parametrize("method", guidance.METHODS.values())
+@pytest.mark.parametrize("method", GUIDANCE.values())
 def test_it_is_linear_in_the_scale(method):
     conditional, other = _pictures()
     beyond = method(conditional, other, SCALES) - conditional

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dfjax.core import rng
+from dfjax.core.registry import PREDICTIONS
 from dfjax.diffusion import discrete, loss, prediction
 from dfjax.diffusion.weighting import Weighting
 from tests.analytic.choices import PAIRS, SCHEDULES
@@ -21,7 +22,7 @@ def _batch():
 
 
 def _losses(denoise, kind, terms, noising, floor=1e-6):
-    return loss.per_example(denoise, *_batch(), T, schedule=noising, kind=kind, weighting=Weighting(terms, floor))
+    return loss.per_example(denoise, *_batch(), T, schedule=noising, prediction=kind, weighting=Weighting(terms, floor))
 
 
 def _answers(kind, noising, error):
@@ -36,7 +37,7 @@ def _answers(kind, noising, error):
 def test_only_the_error_counts_not_how_it_is_predicted(kind, label):
     noising = SCHEDULES[label]
     weights = published.weights(np.asarray(noising.alpha(T)), np.asarray(noising.sigma(T)), 0.5)
-    for terms in prediction.KINDS:
+    for terms in PREDICTIONS:
         np.testing.assert_array_equal(_losses(_answers(kind, noising, 0.0), kind, terms, noising), 0.0)
         wrong = _losses(_answers(kind, noising, 0.5), kind, terms, noising)
         np.testing.assert_allclose(wrong, 0.25 * weights[terms], rtol=2e-3)

@@ -81,7 +81,7 @@ def test_edms_input_has_unit_variance(label, t):
 def test_an_unknown_kind_is_named():
     nothing = jnp.zeros(())
     for convert in (prediction.to_x0, prediction.from_x0, prediction.target):
-        with pytest.raises(ValueError, match="'velocity' is not one of x0, eps, v, flow, edm"):
+        with pytest.raises(RegistryError, match="'velocity', but x0, eps, v, flow, edm"):
             convert("velocity", nothing, nothing, nothing, nothing)
-    with pytest.raises(ValueError, match="'velocity'"):
+    with pytest.raises(RegistryError, match="'velocity'"):
         prediction.sensitivity("velocity", nothing, nothing)

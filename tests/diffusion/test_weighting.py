@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfjax.diffusion import prediction, weighting
-from dfjax.diffusion.weighting import LOSSES, Weighting
+from dfjax.core.registry import LOSSES, PREDICTIONS, RegistryError
+from dfjax.diffusion import weighting
+from dfjax.diffusion.weighting import Weighting
 from tests.analytic.choices import SCHEDULES
 from tests.diffusion import published
 
@@ -21,7 +22,7 @@ def _weighting(terms: str, floor: float = 1e-9) -> Weighting:
 
 @given(
     st.sampled_from([terms for terms in LOSSES if terms != "constant"]),
-    st.sampled_from(prediction.KINDS),
+    st.sampled_from(sorted(PREDICTIONS)),
     st.sampled_from(sorted(SCHEDULES)),
     st.floats(0.05, 0.95),
 )
@@ -34,7 +35,7 @@ def test_it_is_the_published_weight_in_whatever_is_predicted(terms, kind, label,
     np.testing.assert_allclose(found * weights[kind], weights[terms], rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", prediction.KINDS)
+@pytest.mark.parametrize("kind", PREDICTIONS)
 def test_the_predictions_own_loss_and_the_constant_one_weigh_all_levels_alike(kind):
     alpha, sigma = jnp.linspace(0.0, 1.0, 11), jnp.linspace(1.0, 0.0, 11)
     for terms in ("constant", kind):
@@ -42,7 +43,7 @@ def test_the_predictions_own_loss_and_the_constant_one_weigh_all_levels_alike(ki
 
 
 @pytest.mark.parametrize("label", SCHEDULES)
-@pytest.mark.parametrize("kind", prediction.KINDS)
+@pytest.mark.parametrize("kind", PREDICTIONS)
 @pytest.mark.parametrize("terms", LOSSES)
 def test_it_is_finite_at_both_ends(terms, kind, label):
     t = jnp.array([0.0, 1e-30, 1e-6, 1.0 - 2.0**-24, 1.0])
@@ -58,7 +59,7 @@ def test_the_floor_bounds_the_weight_of_nearly_clean_pictures():
 
 
 def test_an_unknown_loss_is_named():
-    with pytest.raises(ValueError, match="'huber'"):
+    with pytest.raises(RegistryError, match="'huber'"):
         Weighting("huber")("x0", jnp.ones(1), jnp.ones(1))
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dfjax import config
+from dfjax.core.registry import PREDICTIONS
 from dfjax.diffusion import prediction, samplers, schedule
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
@@ -43,9 +44,9 @@ def test_every_key_that_is_named_exists():
 def test_the_admitted_pairs_are_those_of_the_table_in_the_code():
     ends_in_noise = {name for name, plain in schedule.SCHEDULES.items() if plain().ends_in_noise}
     assert ends_in_noise == {"flow", "cosine"}
-    refused = {kind for kind in prediction.KINDS if not prediction.admitted(kind, schedule.flow())}
+    refused = {kind for kind in PREDICTIONS if not prediction.admitted(kind, schedule.flow())}
     assert refused == {"eps"}
-    assert all(prediction.admitted(kind, schedule.linear()) for kind in prediction.KINDS)
+    assert all(prediction.admitted(kind, schedule.linear()) for kind in PREDICTIONS)
     assert "| `eps` | yes, **no: refused** | yes, yes |" in PAGE
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from dfjax.data.records import Record
 from dfjax.evals import alignment
 from tests.pretrained import made_up
 
@@ -115,13 +114,6 @@ def test_constant_features_and_one_caption_for_all_are_no_error():
 def test_too_few_pictures_or_captions_are_refused(pictures, captions):
     with pytest.raises(ValueError, match=f"not {pictures} and {captions}"):
         alignment.fit(np.ones((pictures, SIZE)), np.ones((captions, WIDTH)))
-
-
-def test_a_style_is_no_part_of_what_a_picture_shows():
-    record = Record("set[0]", b"", "red apple, noto", concept="red apple", style="noto", object="apple")
-    assert alignment.wording(record) == "red apple"
-    assert alignment.wording(Record("set[1]", b"", "two red apples on a table")) == "two red apples on a table"
-    assert alignment.wording(Record("set[2]", b"", "golden_retriever", is_label=True)) == "golden retriever"
 
 
 @pytest.fixture

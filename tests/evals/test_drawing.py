@@ -19,10 +19,8 @@ class Counted:
     def __init__(self, batch_size, dies_at=None):
         mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
         settings = config_lib.resolve({"sample": {"steps": 2, "sampler": "ddim"}}).sample
-        network = small.denoiser()
-        self._sampler = generate.Sampler(
-            network, small.config(), small.tokenizer(), mesh, settings=settings, batch_size=batch_size
-        )
+        network = small.network()
+        self._sampler = generate.Sampler(network, mesh, settings=settings, batch_size=batch_size)
         self.params, self.batch_size = small.params(network), batch_size
         self.batches, self._dies_at = 0, dies_at
 
@@ -93,7 +91,7 @@ def test_where_nothing_can_be_kept_it_is_drawn_all_the_same(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     pictures = _draw(Counted(5), tmp_path / "file" / "below")
     assert len(pictures) == 5
-    assert "are not kept for the case of a kill" in caplog.text
+    assert "nothing can be kept" in caplog.text
 
 
 def test_what_is_measured_is_forgotten(tmp_path):

@@ -114,4 +114,4 @@ def test_a_forged_shape_is_not_believed(pictures, means, tmp_path):
 def test_where_nothing_can_be_kept_there_is_a_warning(pictures, means, cache, caplog):
     cache.write_text("a file in the way")
     assert reference.features(pictures, means).shape == (23, 12)
-    assert "are not kept for the next time" in caplog.text
+    assert "nothing can be kept" in caplog.text

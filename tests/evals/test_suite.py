@@ -6,14 +6,16 @@ import pytest
 from PIL import Image
 
 from dfjax import config
+from dfjax.core.registry import EVALUATORS
 from dfjax.evals import bench as bench_lib
 from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
-from dfjax.evals.figures import Measure
+from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.subject import Drawn
 from dfjax.evals.suite import Suite
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.pretrained import minilm
+from dfjax.report import measured
 from tests import small
 from tests.evals.conftest import Means
 
@@ -57,7 +59,7 @@ def make(tiny_dir, tmp_path, monkeypatch):
     def suite(split="", **changes):
         values = {"data.dir": tiny_dir, "eval.num_images": 12, "eval.batch_size": 5, "eval.evaluators": NAMES}
         config = small.config(values | changes)
-        model = Model(small.denoiser(values | changes), small.tokenizer())
+        model = Model(small.network(values | changes))
         return Suite(Bench(config, mesh, tmp_path / "eval", split), model, _Scalars())
 
     return suite
@@ -65,7 +67,7 @@ def make(tiny_dir, tmp_path, monkeypatch):
 
 @pytest.fixture
 def params():
-    return small.params(small.denoiser())
+    return small.params(small.network())
 
 
 def _values(lines):
@@ -227,3 +229,31 @@ def test_lpips_compares_with_the_pictures_of_the_captions_drawn_for(make, params
 def test_clip_asks_for_its_weights(make):
     with pytest.raises(EvaluationError, match=r"name a folder with model.safetensors, .* with --clip=FOLDER"):
         make(**{"eval.evaluators": ("clip",)})
+
+
+class _Brightness:
+    """An evaluator of somebody's own."""
+
+    def has_ceiling(self, bench):
+        return True
+
+    def make(self, bench, model):
+        def measure(subject):
+            means = subject.pictures.mean(axis=(1, 2, 3))
+            yield Figure("brightness", float(means.mean()), float(means.std()), len(means), better="higher")
+
+        return Measure(measure, "1")
+
+
+def test_an_evaluator_that_a_program_registers_is_run_and_says_which_way_is_better(make, params, tmp_path):
+    EVALUATORS.register("brightness", _Brightness())
+    try:
+        suite = make(**{"eval.evaluators": ("brightness",)})
+        assert 0 < _values(suite.measure(params, 7, 0))["brightness"] < 255
+        assert [line["better"] for line in (*suite.record.lines(), *suite.ceiling())] == ["higher", "higher"]
+        assert suite.is_done(7, 0)
+    finally:
+        EVALUATORS.forget("brightness")
+    # What it said can be read without it.
+    said = measured.read(tmp_path / "eval" / "metrics.jsonl")
+    assert (list(said.points), said.better) == ([("brightness", "train")], {"brightness": "higher"})

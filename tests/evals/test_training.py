@@ -20,7 +20,7 @@ class _Failing:
 def test_a_training_goes_on_where_a_checkpoint_cannot_be_evaluated(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(training, "Suite", _Failing)
     config = small.config({"eval.every_steps": 3})
-    run = types.SimpleNamespace(config=config, mesh=None, room=Workdir(tmp_path), denoiser=None, tokenizer=None)
+    run = types.SimpleNamespace(config=config, mesh=None, workdir=Workdir(tmp_path), network=None)
     hook = training.hook(run)
     assert hook.every_steps == 3
     assert hook.call(types.SimpleNamespace(ema=None, attempt=0), 6) == ({}, {})
@@ -30,7 +30,7 @@ def test_a_training_goes_on_where_a_checkpoint_cannot_be_evaluated(tmp_path, mon
 def test_who_evaluates_beside_the_training_is_left_to_it(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(training, "Suite", _Failing)
     config = small.config({"eval.every_steps": 3})
-    run = types.SimpleNamespace(config=config, mesh=None, room=Workdir(tmp_path), denoiser=None, tokenizer=None)
+    run = types.SimpleNamespace(config=config, mesh=None, workdir=Workdir(tmp_path), network=None)
     hook = training.hook(run)
     other = Lock(tmp_path / "eval")
     assert other.take()

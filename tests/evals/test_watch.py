@@ -17,19 +17,19 @@ class Run:
     """A work directory whose checkpoints come and go while somebody waits: one entry of ``later`` at each sleep."""
 
     def __init__(self, path, steps, total=4, later=()):
-        self.room, self.later, self.slept = Workdir(path), list(later), 0
-        self.room.checkpoints.mkdir(parents=True)
-        self.room.config.write_text(config_lib.resolve({"train": {"num_steps": total}}).to_json())
+        self.workdir, self.later, self.slept = Workdir(path), list(later), 0
+        self.workdir.checkpoints.mkdir(parents=True)
+        self.workdir.config.write_text(config_lib.resolve({"train": {"num_steps": total}}).to_json())
         for step in steps:
             self.add(step)
 
     def add(self, step, lacks=()):
-        folder = self.room.checkpoints / f"step_{step}"
+        folder = self.workdir.checkpoints / f"step_{step}"
         for name in {*ITEMS, "_CHECKPOINT_METADATA"} - set(lacks):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def delete(self, step):
-        (self.room.checkpoints / f"step_{step}").rename(self.room.path / f"deleted_{step}")
+        (self.workdir.checkpoints / f"step_{step}").rename(self.workdir.path / f"deleted_{step}")
 
     def sleep(self, seconds):
         self.slept += 1
@@ -38,7 +38,7 @@ class Run:
         self.later.pop(0)(self)
 
     def steps(self, wish="all", watching=True, done=()):
-        return list(watch.steps(self.room, wish, watching, lambda step: step in done, 1.0, sleep=self.sleep))
+        return list(watch.steps(self.workdir, wish, watching, lambda step: step in done, 1.0, sleep=self.sleep))
 
 
 def test_without_a_watch_there_is_what_is_there(tmp_path):
@@ -77,7 +77,7 @@ def test_a_checkpoint_that_is_written_is_waited_for(tmp_path):
 def test_checkpoints_that_go_while_others_are_evaluated_are_not_asked_for(tmp_path):
     run = Run(tmp_path, [1, 2, 4])
     found = []
-    for step in watch.steps(run.room, "all", True, lambda step: False, 1.0, sleep=run.sleep):
+    for step in watch.steps(run.workdir, "all", True, lambda step: False, 1.0, sleep=run.sleep):
         found.append(step)
         if step == 1:
             run.delete(2)
@@ -85,14 +85,14 @@ def test_checkpoints_that_go_while_others_are_evaluated_are_not_asked_for(tmp_pa
 
 
 def test_a_watch_starts_before_the_run(tmp_path):
-    room = Workdir(tmp_path / "run")
+    workdir = Workdir(tmp_path / "run")
     slept = []
 
     def sleep(seconds):
         slept.append(seconds)
-        Run(room.path, [4])
+        Run(workdir.path, [4])
 
-    assert list(watch.steps(room, "all", True, lambda step: False, 0.5, sleep=sleep)) == [4]
+    assert list(watch.steps(workdir, "all", True, lambda step: False, 0.5, sleep=sleep)) == [4]
     assert slept == [0.5]
 
 
@@ -115,7 +115,7 @@ def test_a_run_in_which_nothing_trains_is_not_waited_for_without_end(tmp_path):
     nothing = [lambda r: None] * 9
     run = Run(tmp_path / "run", [1], later=[*nothing, lambda r: r.add(2), *nothing, lambda r: None])
     with pytest.raises(EvaluationError, match=r"waited for 10 s: nothing trains in .*run, whose newest .* step 2"):
-        list(watch.steps(run.room, "all", True, lambda step: False, 1.0, 10.0, run.sleep))
+        list(watch.steps(run.workdir, "all", True, lambda step: False, 1.0, 10.0, run.sleep))
     missing = Workdir(tmp_path / "missing")
     with pytest.raises(EvaluationError, match=r"waited for 10 s: there is no folder .*missing\. Start or resume"):
         list(watch.steps(missing, "all", True, lambda step: False, 5.0, 10.0, lambda seconds: None))
@@ -123,9 +123,9 @@ def test_a_run_in_which_nothing_trains_is_not_waited_for_without_end(tmp_path):
 
 def test_a_run_that_trains_is_waited_for_however_long_it_takes(tmp_path):
     run = Run(tmp_path, [1], later=[*([lambda r: None] * 30), lambda r: r.add(4)])
-    run.room.heartbeats.mkdir()
-    heartbeats.Heart(run.room.heartbeats, 0).beat()
-    assert list(watch.steps(run.room, "all", True, lambda step: False, 1.0, 10.0, run.sleep)) == [1, 4]
+    run.workdir.heartbeats.mkdir()
+    heartbeats.Heart(run.workdir.heartbeats, 0).beat()
+    assert list(watch.steps(run.workdir, "all", True, lambda step: False, 1.0, 10.0, run.sleep)) == [1, 4]
 
 
 def test_a_step_that_is_not_there_is_an_error_that_says_which_are(tmp_path):
@@ -161,8 +161,8 @@ def test_it_says_what_it_waits_for_once_for_each_state(tmp_path, caplog):
 def test_it_says_that_somebody_trains_there(tmp_path, caplog):
     caplog.set_level(logging.INFO, "dfjax")
     run = Run(tmp_path, [1], later=[lambda r: r.add(4)])
-    run.room.heartbeats.mkdir()
-    heartbeats.Heart(run.room.heartbeats, 0).beat()
+    run.workdir.heartbeats.mkdir()
+    heartbeats.Heart(run.workdir.heartbeats, 0).beat()
     run.steps()
     (said,) = [line for line in caplog.messages if "waiting" in line]
     assert "nothing trains there" not in said

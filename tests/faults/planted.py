@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 
 from dfjax.core import trees
-from dfjax.train import step
+from dfjax.training import step
 
 _draw, _loss_and_gradients = step.draw, step.loss_and_gradients
 
@@ -37,7 +37,7 @@ class Fault:
 
 
 def patches(faults: Sequence[Fault]) -> dict[str, Callable]:
-    """What to put in place of functions of ``dfjax.train.step``, before a step is made."""
+    """What to put in place of functions of ``dfjax.training.step``, before a step is made."""
 
     def draw(config, number, attempt, index, shape):
         draws = _draw(config, number, attempt, index, shape)

@@ -21,9 +21,13 @@ from dfjax import config as config_lib
 from dfjax.checkpoint.store import ITEMS, CheckpointError, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import cleaning
-from dfjax.data import decoding, pipeline, sources, transforms
+from dfjax.data import decoding, pictures, pipeline, sources, transforms
 from dfjax.data.errors import BadRecord, DataError
+from dfjax.datasets.emoji import EmojiSource
 from dfjax.inputs import tokenizer as tokenizer_lib
+from dfjax.inputs.codec import Identity
+from dfjax.inputs.conditioning import Tokens
+from dfjax.inputs.spec import Inputs
 from dfjax.weights import files as weights
 from tests import small
 from tests.checkpoint.conftest import save
@@ -62,7 +66,7 @@ def _decode(data: bytes) -> bool:
         return False
     assert image.mode == "RGB"
     assert 0 < image.width * image.height <= _PIXELS
-    pixels = transforms.square(image, 16)
+    pixels = transforms.fit(image, (16, 16))
     assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
     return True
 
@@ -103,13 +107,15 @@ class _Stored(list):
 
 def _record(stored: bytes | dict[str, Any]) -> bool:
     """A source of a hostile and a good record: each position has an example, and what was bad is named."""
-    source = sources.RecordSource("fuzz/train", _Stored([stored, _GOOD]), "image", "text", (), (), range(2))
+    source = EmojiSource("fuzz/train", _Stored([stored, _GOOD]), "image", "text", (), (), range(2))
     data = config_lib.Data(resolution=8, vary_captions=True, recolour=0.5, flip=True, max_pixels=_PIXELS)
-    examples = pipeline.training_examples(source, TOKENIZER, data, 0)
-    found = [examples[position] for position in range(2)] + [pipeline._plain(source, TOKENIZER, data, 0)]
+    made = Inputs(Identity(8, 8), Tokens(TOKENIZER))
+    examples = pipeline.training_examples(source, made, data, 0)
+    plain = pipeline._plain(pictures.Pictures(source, (8, 8), _PIXELS), made, 0)
+    found = [examples[0], examples[1], plain]
     for example in found:
-        assert (example.image.shape, example.image.dtype) == ((8, 8, 3), np.uint8)
-        assert (example.tokens.shape, example.tokens.dtype) == ((24,), np.int32)
+        assert (example.row["image"].shape, example.row["image"].dtype) == ((8, 8, 3), np.uint8)
+        assert (example.row["tokens"].shape, example.row["tokens"].dtype) == ((24,), np.int32)
         assert {record for record, _ in example.bad} <= {"fuzz/train[0]"}
         assert all(reason and reason.isprintable() for _, reason in example.bad)
         assert example.caption == "fine" or not example.bad

@@ -66,7 +66,7 @@ def test_rms_takes_the_size_away():
 
 
 def test_attention_does_not_care_how_large_queries_and_keys_grow():
-    attention = layers.Attention(16, 2, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    attention = layers.Attention(16, 2, tokens="all", dtype=jnp.float32, rngs=nnx.Rngs(0))
     x, angles = _normal(1, 6, 16), layers.line_angles(6, 8)
     mask = jnp.ones((1, 6), bool)
     before = attention(x, angles, mask, ONE_DEVICE)
@@ -83,7 +83,7 @@ def test_near_and_far_levels_have_different_waves():
 
 def test_linear_layers_start_at_zero_where_asked_and_keep_float32_parameters():
     rngs = nnx.Rngs(0)
-    layer = layers.linear(4, 3, rngs=rngs, dtype=jnp.bfloat16, bias=True, zero=True)
+    layer = layers.linear(4, 3, axes=(None, None), tokens="all", rngs=rngs, dtype=jnp.bfloat16, bias=True, zero=True)
     assert layer.kernel[...].dtype == layer.bias[...].dtype == jnp.float32
     out = layer(_normal(2, 4))
     assert out.dtype == jnp.bfloat16

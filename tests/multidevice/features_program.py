@@ -21,14 +21,14 @@ BATCHES = (7, 64)
 def main(out: str) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (COUNT, 4, 4, 3), np.uint8).repeat(4, 1).repeat(4, 2)
     # The network at a size at which it takes a test's time.
-    network = features._NETWORKS["efficientnet_lite0"]
+    network = features.EFFICIENTNET_LITE0
     small = dataclasses.replace(network.preprocessing, resolution=32)
-    features._NETWORKS["efficientnet_lite0"] = dataclasses.replace(network, preprocessing=small)
+    network = dataclasses.replace(network, preprocessing=small)
     results = {}
     for devices, sizes in MESHES.items():
         mesh = mesh_lib.make(sizes, jax.devices()[: int(devices)])
         for batch in BATCHES:
-            extractor = features.make("efficientnet_lite0", mesh, batch_size=batch)
+            extractor = features.make(network, mesh, batch_size=batch)
             results[f"{devices} {batch}"] = extractor(pictures)
             results[f"parts {devices} {batch}"] = np.array([len(extractor._on_devices["_conv_stem.weight"].devices())])
     np.savez(out, **results)

@@ -28,6 +28,17 @@ MMDIT = {
 }
 
 
+# One stream over pictures and features.
+FEATURES = {
+    "data.name": "synthetic",
+    "data.validation_split": "",
+    "text.features": 24,
+    "diffusion.caption_dropout": 0.3,
+    "train.batch_size": 32,
+}
+NETWORKS = {"": VALUES, "features ": FEATURES, "mmdit ": MMDIT}
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """Sizes of the axes data, fsdp, tensor and, where given, context and replica; and micro-batches per step."""
@@ -36,16 +47,16 @@ class Layout:
     accumulation: int = 1
     # As if fsdp lay over dimensions of a torus of these lengths.
     torus: tuple[int, ...] = ()
-    mmdit: bool = False
+    network: str = ""
 
     @property
     def values(self) -> dict:
-        return MMDIT if self.mmdit else VALUES
+        return NETWORKS[self.network]
 
     @property
     def alone(self) -> str:
         """The layout with the same network on one device."""
-        return "mmdit 1x1x1" if self.mmdit else "1x1x1"
+        return f"{self.network}1x1x1"
 
     @property
     def mesh(self) -> config.Mesh:
@@ -66,10 +77,12 @@ LAYOUTS = {
     "1x8x1 over a torus of 2x4": Layout((1, 8, 1), torus=(2, 4)),
     "in 2 parts": Layout((1, 1, 1), 2),
     "2x2x2 in 4 parts": Layout((2, 2, 2), 4),
-    "mmdit 1x1x1": Layout((1, 1, 1), mmdit=True),
-    "mmdit 2x2x1x2": Layout((2, 2, 1, 2), mmdit=True),
-    "mmdit 1x1x2x4": Layout((1, 1, 2, 4), mmdit=True),
-    "mmdit 1x2x1x4 in 2 parts": Layout((1, 2, 1, 4), 2, mmdit=True),
+    "features 1x1x1": Layout((1, 1, 1), network="features "),
+    "features 1x2x2x2": Layout((1, 2, 2, 2), network="features "),
+    "mmdit 1x1x1": Layout((1, 1, 1), network="mmdit "),
+    "mmdit 2x2x1x2": Layout((2, 2, 1, 2), network="mmdit "),
+    "mmdit 1x1x2x4": Layout((1, 1, 2, 4), network="mmdit "),
+    "mmdit 1x2x1x4 in 2 parts": Layout((1, 2, 1, 4), 2, network="mmdit "),
 }
 # Of each network one that splits all it can.
 GATE = ("2x2x2", "mmdit 1x2x1x4 in 2 parts")

@@ -16,8 +16,8 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim
-from dfjax.train import state as state_lib
+from dfjax.training import optim
+from dfjax.training import state as state_lib
 from tests import small
 
 # Wide enough for Adafactor to factor.
@@ -32,7 +32,8 @@ UPDATES = 2
 def run(name: str, mesh_name: str, out: pathlib.Path) -> None:
     """Write down the parameters after some updates with given gradients, and how the state is split."""
     config = small.config(VALUES | {"optim.name": name})
-    network, optimizer = small.denoiser(VALUES), optim.make(config)
+    network = small.denoiser(VALUES)
+    optimizer = optim.make(config, network.described)
     mesh = mesh_lib.make(MESHES[mesh_name], jax.devices()[:1] if mesh_name == "one" else jax.devices())
     state = state_lib.create(network, optimizer, mesh, seed=0)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)

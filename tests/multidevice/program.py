@@ -20,11 +20,13 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.data import pipeline, sources, synthetic
+from dfjax.inputs import codec, conditioning
+from dfjax.inputs.spec import Inputs
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.parallel import rules, torus
-from dfjax.train import optim, step
-from dfjax.train import state as state_lib
+from dfjax.parallel import torus
+from dfjax.training import optim, step
+from dfjax.training import state as state_lib
 from tests import small
 from tests.faults import planted
 from tests.multidevice import layouts
@@ -37,11 +39,11 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     config = small.config(layout.values | {"train.accumulation": layout.accumulation, "data.dir": data_folder})
     devices = jax.devices()[: layout.count]
     mesh = mesh_lib.make(layout.mesh, devices)
-    mesh_lib.check_divides(config, mesh)
+    network = small.denoiser(layout.values)
+    mesh_lib.check_divides(mesh, network.work, config.train.batch_size, layout.accumulation)
     torus.stages = lambda mesh, axis: torus.groups(layout.torus) if layout.torus else ()
     batch = _batch(config, mesh)
-    network = small.denoiser(layout.values)
-    null = null_features(config) if layout.mmdit else small.tokenizer().null()
+    null = null_features(config) if config.text.features else small.tokenizer().null()
     # Plain descent, which also keeps the gradients it was given.
     keep = optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params), lambda gradients, kept, params=None: (gradients, gradients)
@@ -56,7 +58,7 @@ def run(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Path) 
     draws = draw(state.step, state.attempt, jnp.arange(config.train.batch_size, dtype=jnp.int32))
     after, metrics = step.make(network, config, optimizer, null, mesh, shardings)(state, batch)
     results = {"batch": batch, "draws": draws._asdict(), "metrics": metrics}
-    results |= {"levels": _levels(mesh)} if not layout.mmdit else {}
+    results |= {"levels": _levels(mesh)} if not layout.network else {}
     results |= {"gradients": after.optimizer[0], "params": after.params, "ema": after.ema, "averages": after.averages}
     np.savez(out / f"{name}.npz", **{key: np.asarray(value) for key, value in trees.named_leaves(results).items()})
 
@@ -69,7 +71,7 @@ def _batch(config: config_lib.Config, mesh):
     source = sources.open_source(config.data, config.data.split)
     with pipeline.training_batches(
         source,
-        small.tokenizer(),
+        Inputs(codec.identity(config), conditioning.Tokens(small.tokenizer()), source.columns),
         config.data,
         seed=config.train.seed,
         batch_size=config.train.batch_size,
@@ -108,7 +110,7 @@ def _state(network, optimizer, mesh):
         optimizer=optimizer.init(params),
         averages={"0.2": params},
     )
-    shardings = rules.shardings(made, mesh)
+    shardings = state_lib.shardings(made, network.described, optimizer, mesh)
     # A copy each: the step is donated all, and one buffer cannot be donated twice.
     return jax.tree.map(lambda leaf, where: jax.device_put(np.array(leaf), where), made, shardings), shardings
 
@@ -117,7 +119,8 @@ def poison(name: str, layout: layouts.Layout, data_folder: str, out: pathlib.Pat
     """A step in which one row of 32, so one device of eight, has noise that is not finite."""
     config = small.config(layouts.VALUES | {"data.dir": data_folder})
     mesh = mesh_lib.make(layout.mesh, jax.devices()[: layout.count])
-    network, optimizer = small.denoiser(layouts.VALUES), optim.make(config)
+    network = small.denoiser(layouts.VALUES)
+    optimizer = optim.make(config, network.described)
     state, shardings = _state(network, optimizer, mesh)
     kept = ("params", "ema", "optimizer", "averages")
     before = jax.device_get({part: getattr(state, part) for part in kept})
@@ -137,7 +140,7 @@ def save_sharded(out: pathlib.Path) -> None:
     """A new state on 1x8x1 with the real optimizer, to be restored elsewhere; and the share that each device holds."""
     config = small.config(layouts.VALUES)
     network = small.denoiser(layouts.VALUES)
-    optimizer = optim.make(config)
+    optimizer = optim.make(config, network.described)
     mesh = mesh_lib.make(config_lib.Mesh(data=1, fsdp=8))
     state = state_lib.create(network, optimizer, mesh, seed=0, ema_stds=(0.2,))
     shards = [

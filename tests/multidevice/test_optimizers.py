@@ -15,8 +15,8 @@ from dfjax.checkpoint.store import Checkpoints
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.core import trees
 from dfjax.parallel import mesh as mesh_lib
-from dfjax.train import optim
-from dfjax.train import state as state_lib
+from dfjax.training import optim
+from dfjax.training import state as state_lib
 from tests import small
 from tests.multidevice.optimizers_program import VALUES
 from tests.plugin_groups import asked_for
@@ -91,7 +91,9 @@ def test_a_factored_moment_of_a_square_matrix_too(written):
 @pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_what_eight_devices_saved_one_device_restores(name, written):
     mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    wanted = state_lib.abstract(small.denoiser(VALUES), optim.make(small.config(VALUES | {"optim.name": name})), mesh)
+    network = small.denoiser(VALUES)
+    optimizer = optim.make(small.config(VALUES | {"optim.name": name}), network.described)
+    wanted = state_lib.abstract(network, optimizer, mesh)
     items = {"params": wanted.params, "ema": wanted.ema, "optimizer": wanted.optimizer}
     with Checkpoints(Workdir(written / name).checkpoints) as checkpoints:
         restored = checkpoints.arrays(1, items)

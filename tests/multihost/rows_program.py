@@ -8,7 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dfjax import config
 from dfjax.data import pipeline, sources
-from dfjax.train import step
+from dfjax.training import step
 from tests.data import tiny
 
 BATCH, STEPS = 8, 4
@@ -44,9 +44,9 @@ def levels(density: str, sharding) -> jax.Array:
 def some_batches(source, data, sharding) -> list[pipeline.Batch]:
     """Some batches of training, and all of validation."""
     options = {"batch_size": BATCH, "sharding": sharding}
-    with pipeline.training_batches(source, tiny.Letters(), data, seed=0, **options) as ahead:
+    with pipeline.training_batches(source, tiny.inputs(source), data, seed=0, **options) as ahead:
         training = [next(ahead) for _ in range(STEPS)]
-    return training + list(pipeline.fixed_batches(source, tiny.Letters(), data, limit=100, **options))
+    return training + list(pipeline.fixed_batches(source, tiny.inputs(source), data, limit=100, **options))
 
 
 def compare(got: list[pipeline.Batch], expected: list[pipeline.Batch]) -> None:

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from dfjax import config as config_lib
-from dfjax.diffusion import grids, guidance, prediction, samplers, schedule, timesteps, weighting
+from dfjax.core.registry import GUIDANCE, PREDICTIONS, SCHEDULES
+from dfjax.diffusion import grids, prediction, samplers, timesteps, weighting
 from dfjax.objective import process
 from tests import small
-
-PREDICTIONS = config_lib.FIELDS["diffusion.prediction"].metadata["choices"]
 
 
 def _diffusion(**values):
@@ -27,12 +26,12 @@ def _sample(**values):
 @pytest.mark.parametrize(
     ("key", "registry"),
     [
-        ("diffusion.schedule", schedule.SCHEDULES),
-        ("diffusion.prediction", prediction.KINDS),
+        ("diffusion.schedule", SCHEDULES),
+        ("diffusion.prediction", PREDICTIONS),
         ("diffusion.loss", weighting.LOSSES),
         ("sample.sampler", samplers.SAMPLERS),
         ("sample.grid", grids.GRIDS),
-        ("sample.guidance_method", guidance.METHODS),
+        ("sample.guidance_method", GUIDANCE),
     ],
 )
 def test_the_config_offers_what_there_is(key, registry):
@@ -40,7 +39,7 @@ def test_the_config_offers_what_there_is(key, registry):
 
 
 @pytest.mark.parametrize(
-    ("name", "zero_terminal", "kind"), list(itertools.product(schedule.SCHEDULES, [False, True], PREDICTIONS))
+    ("name", "zero_terminal", "kind"), list(itertools.product(SCHEDULES, [False, True], PREDICTIONS))
 )
 def test_the_refused_pairs_are_those_of_the_table(name, zero_terminal, kind):
     wanted = _diffusion(schedule=name, zero_terminal=zero_terminal, prediction=kind)
@@ -53,12 +52,12 @@ def test_the_refused_pairs_are_those_of_the_table(name, zero_terminal, kind):
     else:
         made = process.make(wanted)
         assert prediction.admitted(kind, made.schedule)
-        assert made.kind == kind
+        assert made.prediction == kind
 
 
 @pytest.mark.parametrize("density", config_lib.FIELDS["diffusion.timesteps"].metadata["choices"])
 @pytest.mark.parametrize("steps", [0, 50])
-@pytest.mark.parametrize("name", schedule.SCHEDULES)
+@pytest.mark.parametrize("name", SCHEDULES)
 def test_each_density_gives_levels_of_the_process(density, steps, name):
     made = process.make(_diffusion(timesteps=density, discrete_steps=steps, schedule=name))
     u = timesteps.stratified(jax.random.key(0), jnp.arange(64), 64)

@@ -5,7 +5,7 @@ import pytest
 from jax.sharding import AbstractMesh, AxisType
 
 from dfjax.parallel import layout, mesh, torus
-from dfjax.train import optim, state, step
+from dfjax.training import optim, state, step
 from tests import small
 
 
@@ -32,8 +32,8 @@ def test_weights_are_gathered_again_in_the_backward_pass(remat, backward, monkey
     config, network = small.config(values), small.denoiser(values)
     over = AbstractMesh((1, 1, 4, 1, 1), mesh.AXES, axis_types=(AxisType.Auto,) * 5)
     monkeypatch.setattr(torus, "stages", lambda mesh, axis: ())
-    monkeypatch.setattr(layout, "_kernel", lambda config, mesh: layout.joint)
-    optimizer = optim.make(config)
+    monkeypatch.setattr(layout, "_kernel", lambda model, work, mesh: layout.joint)
+    optimizer = optim.make(config, network.described)
     shapes = state.abstract(network, optimizer, over)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     null = small.tokenizer().null()

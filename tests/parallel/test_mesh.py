@@ -8,8 +8,8 @@ import jax
 import pytest
 
 from dfjax import config
+from dfjax.models.inputs import Work
 from dfjax.parallel import mesh
-from tests import small
 
 
 def _make(data=-1, fsdp=1, tensor=1):
@@ -70,11 +70,33 @@ def test_sizes_that_make_no_mesh_are_refused_with_the_nearest_that_do(sizes, chi
 @pytest.mark.parametrize(("batch", "accumulation"), [(17, 1), (20, 2), (4, 2)])
 def test_a_batch_that_the_mesh_cannot_divide_comes_with_the_nearest_that_it_can(batch, accumulation):
     eight = jax.sharding.AbstractMesh((1, 4, 2, 1, 1), mesh.AXES)
-    values = {"train.batch_size": batch, "train.accumulation": accumulation}
     with pytest.raises(
         config.ConfigError, match=f"'train.batch_size': {batch} is no multiple of {8 * accumulation}"
     ) as error:
-        mesh.check_divides(small.config(values), eight)
+        mesh.check_divides(eight, None, batch, accumulation)
     advised = int(re.search(r"train\.batch_size=(\d+)", str(error.value))[1])
     assert abs(advised - batch) <= 8 * accumulation
-    mesh.check_divides(small.config(values | {"train.batch_size": advised}), eight)
+    mesh.check_divides(eight, None, advised, accumulation)
+
+
+WORK = Work(text=8, image=16, heads=6, head_width=8, attention=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "work", "words"),
+    [
+        ((1, 1, 1, 4, 1), WORK, r"'mesh\.tensor': 4 does not divide model\.heads 6; try --config\.model\.heads=8"),
+        ((1, 1, 1, 1, 3), WORK, r"'mesh\.context': 3 does not divide the 8 text tokens; try --config\.mesh\.context=2"),
+        ((1, 1, 1, 1, 8), dataclasses.replace(WORK, image=4), r"the 12 tokens of text and image; .*context=4"),
+        ((1, 1, 1, 1, 8), dataclasses.replace(WORK, image=4, apart=True), r"the 4 image tokens; .*context=4"),
+        ((1, 1, 1, 1, 2), None, r"tokens of which the network does not say how many it has; .*context=1"),
+    ],
+)
+def test_heads_and_tokens_that_an_axis_does_not_divide_are_refused(shape, work, words):
+    with pytest.raises(config.ConfigError, match=words):
+        mesh.check_divides(jax.sharding.AbstractMesh(shape, mesh.AXES), work, 16)
+
+
+def test_heads_and_tokens_that_divide_are_let_pass():
+    mesh.check_divides(jax.sharding.AbstractMesh((1, 1, 1, 3, 8), mesh.AXES), WORK, 16)
+    mesh.check_divides(jax.sharding.AbstractMesh((1, 1, 1, 3, 1), mesh.AXES), None, 16)

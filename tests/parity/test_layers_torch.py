@@ -33,7 +33,7 @@ def test_root_mean_square_norm():
 
 
 def test_gated_mlp():
-    mlp = layers.GatedMlp(8, 24, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    mlp = layers.GatedMlp(8, 24, tokens="all", dtype=jnp.float32, rngs=nnx.Rngs(0))
     gate, up, down = (torch.tensor(np.asarray(layer.kernel[...])) for layer in (mlp.gate, mlp.up, mlp.down))
     x = _normal(2, 5, 8)
     theirs = (torch.nn.functional.silu(torch.tensor(x) @ gate) * (torch.tensor(x) @ up)) @ down

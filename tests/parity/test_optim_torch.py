@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from dfjax.train import optim
+from dfjax.models.parameters import Description
+from dfjax.training import optim
 from tests import small
 
 torch = pytest.importorskip("torch", reason="parity tests need PyTorch: pip install 'dfjax[parity]'")
@@ -19,13 +20,14 @@ VALUES = {
     "optim.beta2": 0.95,
     "train.num_steps": 40,
 }
+DESCRIBED = {"layer/kernel": Description((None, None), decays=True), "layer/bias": Description((None,))}
 
 
 def test_clipped_adamw_with_a_schedule_goes_the_same_way():
     rng = np.random.default_rng(0)
     kernel, bias, matrix = rng.normal(size=(4, 3)), rng.normal(size=3), rng.normal(size=(8, 4))
     config = small.config(VALUES)
-    optimizer, rate = optim.make(config), optim.learning_rate(config)
+    optimizer, rate = optim.make(config, DESCRIBED), optim.learning_rate(config)
 
     params = {"layer": {"kernel": jnp.asarray(kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}}
     state = optimizer.init(params)

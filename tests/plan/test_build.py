@@ -11,7 +11,7 @@ from dfjax.core import trees
 from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import build, flops, memory, topology
-from dfjax.train import optim, state, step
+from dfjax.training import optim, state, step
 from tests import small
 from tests.plan import targets
 
@@ -31,7 +31,8 @@ MMDIT = {
 def test_the_traced_program_is_the_one_that_training_jits():
     config = small.config()
     traced = build.trace(config, jax.devices()[:1])
-    network, optimizer = small.denoiser(), optim.make(config)
+    network = small.denoiser()
+    optimizer = optim.make(config, network.described)
     there = state.abstract(network, optimizer, traced.mesh)
     where = jax.tree.map(lambda leaf: leaf.sharding, there)
     null = build.null_caption(config)
@@ -55,7 +56,8 @@ def test_state_is_counted_by_kind():
 def test_the_state_of_2b_falls_as_one_over_the_number_of_devices():
     """From 8 to 256 within 5%: nothing of size is left whole on every device."""
     values = config_lib.resolve(mmdit_2b_512.get_config().to_dict())
-    network, optimizer = denoiser_lib.make(values, values.text.vocab_size), optim.make(values)
+    network = denoiser_lib.make(values, values.text.vocab_size)
+    optimizer = optim.make(values, network.described)
 
     def on_all(devices: int) -> int:
         mesh = AbstractMesh((1, 1, devices, 1, 1), mesh_lib.AXES, axis_types=(AxisType.Auto,) * 5)

@@ -12,7 +12,7 @@ from dfjax.models import flops as model_flops
 from dfjax.models.denoiser import null_features
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import flops
-from dfjax.train import optim, state, step
+from dfjax.training import optim, state, step
 from tests import small
 
 SIDE = 16
@@ -38,12 +38,13 @@ def _step(values: dict):
     """The traced training step of a config, and its operations by formula."""
     config, denoiser = small.config(values), small.denoiser(values)
     mesh = mesh_lib.make(config.mesh, jax.devices()[:1])
-    optimizer = optim.make(config)
+    optimizer = optim.make(config, denoiser.described)
     abstract = state.abstract(denoiser, optimizer, mesh)
     null = null_features(config) if config.text.features else np.ones(config.text.max_tokens, np.int32)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+    known = denoiser.described, denoiser.work, config.train.batch_size
     jitted = step.make(denoiser, config, optimizer, null, mesh, shardings)
-    return jitted.trace(abstract, step.batch_shapes(config)), model_flops.formula(config, abstract.params)
+    return jitted.trace(abstract, step.batch_shapes(config)), model_flops.formula(abstract.params, *known)
 
 
 @pytest.mark.parametrize(

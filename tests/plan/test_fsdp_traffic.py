@@ -16,7 +16,7 @@ from dfjax.models import denoiser as denoiser_lib
 from dfjax.parallel import layout
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.plan import traffic
-from dfjax.train import optim, state, step
+from dfjax.training import optim, state, step
 from tests import small
 from tests.plan import targets
 
@@ -49,7 +49,8 @@ def _read(values=None, sizes=None):
     config = small.config(VALUES | (values or {}))
     flat = targets.mesh("v5e:4x4", all=16).devices.ravel().tolist()
     mesh = mesh_lib.make(type(config.mesh)(**sizes), flat)
-    network, optimizer = denoiser_lib.make(config, 300), optim.make(config)
+    network = denoiser_lib.make(config, 300)
+    optimizer = optim.make(config, network.described)
     shapes = state.abstract(network, optimizer, mesh)
     rows = NamedSharding(mesh, mesh_lib.BATCH)
     batch = {

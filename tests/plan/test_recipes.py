@@ -8,7 +8,7 @@ from configs import mmdit_2b_512, mmdit_8b_1024, pixel_b16_256
 from dfjax import config as config_lib
 from dfjax.checkpoint.workdir import Workdir
 from dfjax.plan import report, topology
-from dfjax.train import loop
+from dfjax.training import loop
 
 SMALL = {
     "data": {"resolution": 64},

@@ -1,4 +1,4 @@
-"""CLIP from a user's files: its score, what it depends on, and what is said of files that do not fit."""
+"""CLIP from a user's files: its features, what they depend on, and what is said of files that do not fit."""
 
 import functools
 import json
@@ -28,35 +28,6 @@ def loaded(tmp_path_factory, mesh):
 
 def _pictures(count, height=8, width=8):
     return np.random.default_rng(count).integers(0, 256, (count, height, width, 3), np.uint8)
-
-
-class _Fixed:
-    """A tower that gives the same features whatever it is shown."""
-
-    fingerprint = ""
-
-    def __init__(self, features):
-        self.features, self.size = features, features.shape[1]
-
-    def __call__(self, shown):
-        return self.features
-
-
-def test_the_score_is_the_mean_of_the_cosines_in_percent_without_negative_ones():
-    images, texts = np.random.default_rng(0).normal(size=(2, 9, 4)).astype(np.float32)
-    cosines = [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in zip(images, texts, strict=True)]
-    assert min(cosines) < -0.1
-    each = [max(100 * cosine, 0) for cosine in cosines]
-    figure = clip.Clip(_Fixed(images), _Fixed(texts)).score(_pictures(9), ["a"] * 9)
-    assert (figure.name, figure.num_images) == ("clip_score", 9)
-    assert figure.value == pytest.approx(np.mean(each), rel=1e-6)
-    assert figure.stderr == pytest.approx(np.std(each, ddof=1) / 3, rel=1e-6)
-
-
-def test_the_score_of_one_picture_has_no_standard_error(loaded):
-    figure = loaded.score(_pictures(1), CAPTIONS[:1])
-    assert figure.stderr is None
-    assert 0 < figure.value <= 100
 
 
 def test_features_do_not_depend_on_what_else_is_in_the_batch(loaded):
@@ -161,8 +132,3 @@ def test_weights_of_something_else_are_refused(name, value, said, mesh, tmp_path
     made_up.save(tmp_path / "model.safetensors", weights if value is None else weights | {name: value})
     with pytest.raises(DfjaxError, match=f"are no CLIP: .*{said}"):
         clip.Clip.load(tmp_path, mesh)
-
-
-def test_each_picture_needs_its_caption(loaded):
-    with pytest.raises(ValueError, match="not 2 and 3"):
-        loaded.score(_pictures(3), CAPTIONS[:2])

@@ -6,11 +6,16 @@ import pytest
 
 from dfjax import config as config_lib
 from dfjax.core.errors import DfjaxError
+from dfjax.core.registry import FEATURES
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.pretrained import features
 from dfjax.weights import files as weights
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="weights need safetensors: pip install 'dfjax[eval]'")
+
+# By what they are called, and as they are asked for; the first has its weights in a package.
+NETWORKS = [(name, name) for name in FEATURES]
+NETWORKS += [(network.name, network) for network in (features.LPIPS_ALEXNET, features.LPIPS_VGG16)]
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +48,16 @@ def _alexnet():
 
 
 def test_an_unknown_name_gets_the_nearest_one(mesh):
-    with pytest.raises(DfjaxError, match="no features 'inception'; did you mean 'inception_v3'"):
+    with pytest.raises(DfjaxError, match=r"no network of features 'inception', .*did you mean 'inception_v3'"):
         features.make("inception", mesh)
-    with pytest.raises(DfjaxError, match="There are efficientnet_lite0, inception_v3, dinov2"):
+    with pytest.raises(DfjaxError, match="but efficientnet_lite0, inception_v3, dinov2"):
         features.make("qqq", mesh)
 
 
-@pytest.mark.parametrize("name", [name for name in features.NAMES if name != "efficientnet_lite0"])
-def test_where_no_package_has_the_weights_the_error_says_which_file_to_give(name, mesh):
+@pytest.mark.parametrize(("name", "network"), NETWORKS[1:])
+def test_where_no_package_has_the_weights_the_error_says_which_file_to_give(name, network, mesh):
     with pytest.raises(features.WeightsError, match=rf"{name} needs weights, .* --weights=FILE with .*\.pth"):
-        features.make(name, mesh)
+        features.make(network, mesh)
 
 
 def test_a_missing_package_is_named(mesh, monkeypatch):
@@ -63,33 +68,33 @@ def test_a_missing_package_is_named(mesh, monkeypatch):
         features.make("efficientnet_lite0", mesh)
 
 
-@pytest.mark.parametrize("name", features.NAMES)
-def test_a_file_of_another_network_is_told(name, mesh, saved):
+@pytest.mark.parametrize(("name", "network"), NETWORKS)
+def test_a_file_of_another_network_is_told(name, network, mesh, saved):
     file = saved({"head.weight": np.zeros((2, 2), np.float32)})
     with pytest.raises(
         features.WeightsError, match=rf"{file} are not those of {name}: there is no '.*' in it.*Wanted: "
     ):
-        features.make(name, mesh, file)
+        features.make(network, mesh, file)
 
 
 def test_lpips_takes_its_two_parts_from_two_files_or_one(mesh, saved):
     backbone, heads = _alexnet()
     two = [saved(backbone, "backbone"), saved(heads, "heads")]
-    made = features.make("lpips_alexnet", mesh, two, batch_size=2)
-    assert features.make("lpips_alexnet", mesh, ",".join(map(str, two))).fingerprint == made.fingerprint
-    assert features.make("lpips_alexnet", mesh, saved(backbone | heads)).fingerprint == made.fingerprint
+    made = features.make(features.LPIPS_ALEXNET, mesh, two, batch_size=2)
+    assert features.make(features.LPIPS_ALEXNET, mesh, ",".join(map(str, two))).fingerprint == made.fingerprint
+    assert features.make(features.LPIPS_ALEXNET, mesh, saved(backbone | heads)).fingerprint == made.fingerprint
     pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     first, second = made(pictures)
     assert np.sum((first - second) ** 2) > 1e-3
     with pytest.raises(features.WeightsError, match=r"there is no 'lin0\.weight' in it"):
-        features.make("lpips_alexnet", mesh, two[0])
+        features.make(features.LPIPS_ALEXNET, mesh, two[0])
 
 
 def test_lpips_refuses_weights_that_make_no_distance(mesh, saved):
     backbone, heads = _alexnet()
     heads["lin2.model.1.weight"] = -heads["lin2.model.1.weight"]
     with pytest.raises(features.WeightsError, match=r"'lin2.model.1.weight' in it has negative weights"):
-        features.make("lpips_alexnet", mesh, saved(backbone | heads))
+        features.make(features.LPIPS_ALEXNET, mesh, saved(backbone | heads))
 
 
 def test_dinov2_with_registers_is_refused(mesh, saved):
@@ -137,4 +142,4 @@ def test_parameters_that_do_not_fit_each_other_are_told(mesh, saved):
 def test_a_part_that_is_given_twice_is_told(mesh, saved):
     backbone, _ = _alexnet()
     with pytest.raises(features.WeightsError, match=r"'features\.0\.bias' is in .*second and in a file before it"):
-        features.make("lpips_alexnet", mesh, [saved(backbone, "first"), saved(backbone, "second")])
+        features.make(features.LPIPS_ALEXNET, mesh, [saved(backbone, "first"), saved(backbone, "second")])

@@ -19,7 +19,7 @@ COUNT = 60
 def real(emoji_dir):
     """Two times COUNT emoji of food, of 32 pixels."""
     source = sources.open_source(config_lib.Data(dir=emoji_dir, category="Food & Drink"), "train")
-    decoded = pictures_lib.Pictures(source, 32)
+    decoded = pictures_lib.Pictures(source, (32, 32))
     chosen = np.random.default_rng(0).permutation(len(decoded))[: 2 * COUNT]
     return np.stack([decoded[int(index)][1] for index in chosen])
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfjax.report import curves, lines
+from dfjax.core import jsonl
+from dfjax.report import curves
 from dfjax.report.curves import Clock, Curve
 from tests.report import made_up
 
@@ -80,6 +81,6 @@ def test_a_curve_of_many_keeps_its_end_and_what_sticks_out(values, limit):
 
 
 def test_a_step_is_a_whole_number_from_zero():
-    assert [lines.step(each) for each in (0, 7, 7.0, 7.5, -1, True, "7", None, 1e300, 10**400)] == [
+    assert [jsonl.step(each) for each in (0, 7, 7.0, 7.5, -1, True, "7", None, 1e300, 10**400)] == [
         0, 7, 7, None, None, None, None, None, None, None
     ]  # fmt: skip

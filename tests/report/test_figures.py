@@ -120,6 +120,14 @@ def test_a_name_says_which_way_is_better(way, names):
     assert [best.direction(name) for name in names] == [way] * len(names)
 
 
+@pytest.mark.parametrize(("said", "way"), [("higher", "higher"), ("lower", "lower"), ("neither", None)])
+def test_an_evaluator_may_say_itself_which_way_is_better(said, way, tmp_path):
+    lines = [figure(step, "kid_mine", step / 10, better=said) for step in (10, 20)]
+    made_up.figures(made_up.run(tmp_path / "x"), lines)
+    (column,) = table.make([run.read(tmp_path / "x")]).columns
+    assert (column.name, column.way) == ("kid_mine", way)
+
+
 def test_the_best_is_the_least_or_the_greatest_and_errors_say_what_it_is_not_told_from():
     points = [
         Point(10, 3.0, 0.1),

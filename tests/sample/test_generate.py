@@ -3,13 +3,12 @@
 import dataclasses
 import functools
 
-import jax
 import numpy as np
 import pytest
 
 from dfjax import config as config_lib
+from dfjax.inputs import network as network_lib
 from dfjax.inputs import tokenizer as tokenizer_lib
-from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import generate, restore
 from dfjax.sample.generate import Edit, Request
 from tests import small
@@ -24,28 +23,23 @@ WANTED = [
 
 
 @functools.cache
-def _sampler(batch_size=5, film=False, guide_seed=None, edit=None, **settings):
-    config = small.config()
-    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    network = small.denoiser()
+def _sampler(batch_size=5, film=False, guide_seed=None, **settings):
+    network = small.network()
     settings = config_lib.resolve({"sample": {"steps": 4, "sampler": "ddim"} | settings}).sample
     sampler = generate.Sampler(
         network,
-        config,
-        small.tokenizer(),
-        mesh,
+        small.one_device(),
         settings=settings,
         batch_size=batch_size,
         film=film,
         guide=None if guide_seed is None else _trained(guide_seed),
-        edit=EDITS[edit] if edit else None,
     )
     return sampler, small.params(network)
 
 
 def _trained(seed, values=None):
-    config, network = small.config(values), small.denoiser(values)
-    return restore.Trained(config, network, small.tokenizer(), small.params(network, seed), 1)
+    network = small.network(values)
+    return restore.Trained(network, small.params(network, seed), 1)
 
 
 def _picture():
@@ -66,9 +60,9 @@ EDITS = {
 }
 
 
-def _draw(wanted, seed=0, **options):
+def _draw(wanted, seed=0, edit=None, **options):
     sampler, params = _sampler(**options)
-    return sampler(params, wanted, seed)[0]
+    return sampler(params, wanted, seed, EDITS[edit] if edit else None)[0]
 
 
 def _same(drawn, expected):
@@ -87,7 +81,8 @@ def test_prompts_seeds_and_guidance_change_the_picture_and_compile_nothing():
     # More than fits in a batch, and less.
     assert _draw(WANTED * 2).shape == (10, 16, 16, 3)
     assert _draw(WANTED[:2]).shape == (2, 16, 16, 3)
-    assert sampler._draw._cache_size() == 1
+    (program,) = sampler._programs.values()
+    assert program._cache_size() == 1
     for other in (other_prompt, other_seed, other_guidance):
         assert (other[0] != first[0]).any()
     np.testing.assert_array_equal(other_prompt[4], first[4])
@@ -178,36 +173,31 @@ def test_a_guide_is_led_away_from_and_the_model_itself_as_guide_changes_nothing(
 
 @pytest.mark.parametrize("values", [{"diffusion.schedule": "cosine"}, {"data.resolution": 32}])
 def test_a_guide_that_means_other_states_is_refused(values):
-    config, network = small.config(), small.denoiser()
-    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
     with pytest.raises(config_lib.ConfigError, match=r"'sample\.guide': a guide must have"):
-        generate.Sampler(network, config, small.tokenizer(), mesh, guide=_trained(0, values))
+        generate.Sampler(small.network(), small.one_device(), guide=_trained(0, values))
 
 
 def test_a_guide_reads_the_prompt_in_its_own_tokens():
     guide = _trained(1)
     other = tokenizer_lib.learn([caption[::-1] for caption in small.CAPTIONS], small.VOCAB, 8)
     drawn = []
-    for tokenizer in (guide.tokenizer, other):
-        config, network = small.config(), small.denoiser()
-        mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-        own = dataclasses.replace(guide, tokenizer=tokenizer)
-        sampler = generate.Sampler(network, config, small.tokenizer(), mesh, guide=own, batch_size=5)
+    network = small.network()
+    for saved in (small.tokenizer().model, other.model):
+        own = dataclasses.replace(guide, network=network_lib.make(small.config(), saved=saved))
+        sampler = generate.Sampler(network, small.one_device(), guide=own, batch_size=5)
         drawn.append(sampler(small.params(network), WANTED, 0)[0])
     assert (drawn[0][0] != drawn[1][0]).any()
 
 
 def test_a_guide_may_predict_something_else():
-    config, network = small.config(), small.denoiser()
-    mesh = mesh_lib.make(config_lib.Mesh(), jax.devices()[:1])
-    guide = _trained(0, {"diffusion.prediction": "v"})
-    sampler = generate.Sampler(network, config, small.tokenizer(), mesh, guide=guide, batch_size=5)
+    network, guide = small.network(), _trained(0, {"diffusion.prediction": "v"})
+    sampler = generate.Sampler(network, small.one_device(), guide=guide, batch_size=5)
     assert sampler(small.params(network), WANTED, 0)[0].shape == (5, 16, 16, 3)
 
 
 def test_the_strength_says_how_noisy_the_picture_is_to_begin_with():
-    drawer, params = _sampler(film=True, edit="a little")
-    _, frames = drawer(params, WANTED, 0)
+    drawer, params = _sampler(film=True)
+    _, frames = drawer(params, WANTED, 0, EDITS["a little"])
     # The last of four steps starts at t = 0.25.
     assert frames.shape == (1, 5, 16, 16, 3)
     noise = frames[0] / 127.5 - 1 - 0.75 * (_picture() / 127.5 - 1)
@@ -215,6 +205,17 @@ def test_the_strength_says_how_noisy_the_picture_is_to_begin_with():
     assert np.abs(noise[inside]).mean() == pytest.approx(0.25 * np.sqrt(2 / np.pi), rel=0.2)
     # Under zero terminal SNR a strength of 1 leaves nothing of it.
     _same(_draw(WANTED, edit="all"), _draw(WANTED))
+
+
+def test_another_picture_or_mask_to_edit_compiles_nothing():
+    sampler, params = _sampler(batch_size=3)
+    drawn = [
+        sampler(params, WANTED[:3], 0, Edit(np.full((16, 16, 3), level, np.uint8), 1.0, mask))[0]
+        for level, mask in ((10, _upper_half()), (120, _upper_half()), (240, 1 - _upper_half()))
+    ]
+    assert len({picture.tobytes() for picture in drawn}) == 3
+    (program,) = sampler._programs.values()
+    assert program._cache_size() == 1
 
 
 def test_an_edit_that_cannot_be_is_refused():

@@ -4,12 +4,12 @@ import shutil
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from dfjax import config as config_lib
 from dfjax.checkpoint.store import CheckpointError, Checkpoints
 from dfjax.checkpoint.workdir import Workdir
+from dfjax.inputs import conditioning
 from dfjax.parallel import mesh as mesh_lib
 from dfjax.sample import restore
 from tests import small
@@ -20,7 +20,7 @@ def run(tmp_path_factory):
     """A run saved at steps 1 and 2, whose averaged weights are all equal to the step."""
     room = Workdir(tmp_path_factory.mktemp("run"))
     tokenizer = small.tokenizer()
-    network = small.denoiser()
+    network = small.network()
     with Checkpoints(room.checkpoints, keep_last=2) as checkpoints:
         for step in (1, 2):
             arrays = jax.tree.map(
@@ -40,11 +40,13 @@ def _load(path, step=None):
 def test_the_averaged_weights_come_with_all_that_is_needed_to_call_them(asked, given, run):
     trained = _load(run, asked)
     assert trained.step == given
-    assert trained.config == small.config()
-    assert trained.tokenizer.model == small.tokenizer().model
+    network = trained.network
+    assert network.config == small.config()
+    assert network.inputs.conditioner.saved == small.tokenizer().model
     assert all((leaf == given).all() for leaf in jax.tree.leaves(trained.params))
-    ids = jnp.asarray(np.stack([trained.tokenizer.encode("an owl")]))
-    assert trained.denoiser.apply(trained.params, jnp.ones((1, 16, 16, 3)), jnp.ones(1), ids).shape == (1, 16, 16, 3)
+    ids = conditioning.of_prompts(network.inputs.conditioner, ["an owl"])
+    drawn = network.denoiser.apply(trained.params, jnp.ones((1, 16, 16, 3)), jnp.ones(1), ids)
+    assert drawn.shape == (1, 16, 16, 3)
 
 
 def test_a_step_that_is_not_there_is_refused_with_those_that_are(run):

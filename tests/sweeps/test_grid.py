@@ -62,7 +62,7 @@ def test_what_makes_no_sweep_is_refused_in_a_line(make, words):
 
 def test_importing_it_is_light():
     program = (
-        "import sys; from dfjax.launching import grid; print([n for n in ('jax', 'numpy', 'absl') if n in sys.modules])"
+        "import sys; from dfjax.sweeps import grid; print([n for n in ('jax', 'numpy', 'absl') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

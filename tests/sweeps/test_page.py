@@ -23,8 +23,8 @@ def made(tmp_path_factory):
     ]
     sweep = made_up.sweep(folder, *lines)
     for line, loss in zip(sweep.lines, (0.5, 0.25, 0.75), strict=False):
-        made_up.trained(sweep.room(line).path, {10: 1.0, 20: loss}, saved=20)
-        runs.figures(sweep.room(line).path, [runs.figure(20, "caption_top1", loss)])
+        made_up.trained(sweep.workdir(line).path, {10: 1.0, 20: loss}, saved=20)
+        runs.figures(sweep.workdir(line).path, [runs.figure(20, "caption_top1", loss)])
     return sweep
 
 

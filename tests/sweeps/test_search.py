@@ -42,18 +42,18 @@ class Hands:
     def ended(self):
         found = []
         for number, (line, losses, end) in list(self._going.items()):
-            room = self._folder / line.name
-            path = room / "metrics.jsonl"
+            workdir = self._folder / line.name
+            path = workdir / "metrics.jsonl"
             known = len(path.read_text().splitlines()) if path.exists() else 0
             if known < len(losses) and number not in self.told:
-                made_up.trained(room, dict(enumerate(losses[: known + 1], 1)))
-                made_up.beat(room)
+                made_up.trained(workdir, dict(enumerate(losses[: known + 1], 1)))
+                made_up.beat(workdir)
                 continue
             del self._going[number]
             status = {"finished": 0, "failed": 1, "killed": 137}[end] if number not in self.told else 42
             if end == "finished" and number not in self.told:
-                made_up.trained(room, dict(enumerate(losses, 1)), saved=made_up.STEPS)
-            made_up.beat(room, status, end)
+                made_up.trained(workdir, dict(enumerate(losses, 1)), saved=made_up.STEPS)
+            made_up.beat(workdir, status, end)
             found.append((line, status))
         return found
 
@@ -99,7 +99,7 @@ def test_a_trial_that_is_worse_than_the_median_is_pruned_and_stays_so(tmp_path):
     made, hands, states = run(tmp_path, fates, trials=3, seeds=(1, 2, 3))
     assert states == ["COMPLETE", "COMPLETE", "PRUNED"]
     assert hands.told == [3]
-    assert state.read(made.sweep.room(made.sweep.line(3)), made_up.STEPS).state is state.State.PRUNED
+    assert state.read(made.sweep.workdir(made.sweep.line(3)), made_up.STEPS).state is state.State.PRUNED
     _, again, states = run(tmp_path, fates, trials=3)
     assert (again.started, len(states)) == ([], 3)
 
@@ -124,7 +124,7 @@ def test_a_search_that_was_killed_goes_on_with_what_runs_still(tmp_path):
     made._study.enqueue_trial({"seed": 2})
     trial = made._study.ask()
     line = made._line(trial)
-    made_up.beat(made.sweep.room(line).path)
+    made_up.beat(made.sweep.workdir(line).path)
 
     class Later(Hands):
         looks = 0
@@ -133,7 +133,7 @@ def test_a_search_that_was_killed_goes_on_with_what_runs_still(tmp_path):
             self.looks += 1
             if self.looks == 3:
                 assert self.started == []
-                made_up.beat(made.sweep.room(line).path, 137)
+                made_up.beat(made.sweep.workdir(line).path, 137)
             return super().ended()
 
     hands = Later(made.sweep.folder, {2: GOOD})

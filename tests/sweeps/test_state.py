@@ -46,7 +46,7 @@ def test_a_process_at_work_is_running_and_its_step_is_the_last_that_it_wrote(tmp
 def test_a_process_that_was_killed_left_a_run_that_is_cut(saved, tmp_path):
     made_up.trained(tmp_path, {5: 1.0}, saved=saved)
     program = (
-        "import pathlib, sys; from dfjax.parallel import heartbeats\n"
+        "import pathlib, sys; from dfjax.runtime import heartbeats\n"
         "folder = pathlib.Path(sys.argv[1]); folder.mkdir(); heartbeats.Heart(folder, 0).beat()"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "heartbeats")], check=True)
@@ -69,16 +69,16 @@ def test_what_a_process_ended_with_tells_cut_from_failed(status, expected, tmp_p
 
 
 def test_what_was_noted_of_an_end_holds_until_it_starts_again(tmp_path):
-    room = Workdir(tmp_path / "run")
-    state.fail(room, "there is no such data set")
-    assert read(room.path) == Progress(State.FAILED, 0, "there is no such data set")
-    made_up.beat(room.path, 1, "words")
-    state.forget(room)
-    assert read(room.path).state in state.OPEN
-    state.prune(room, "hopeless")
-    assert read(room.path).state is State.PRUNED
+    workdir = Workdir(tmp_path / "run")
+    state.fail(workdir, "there is no such data set")
+    assert read(workdir.path) == Progress(State.FAILED, 0, "there is no such data set")
+    made_up.beat(workdir.path, 1, "words")
+    state.forget(workdir)
+    assert read(workdir.path).state in state.OPEN
+    state.prune(workdir, "hopeless")
+    assert read(workdir.path).state is State.PRUNED
     # What was noted is no reason for training not to begin.
-    room.check()
+    workdir.check()
 
 
 def test_to_forget_an_end_leaves_a_process_that_lives_alone(tmp_path):

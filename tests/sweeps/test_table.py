@@ -15,11 +15,11 @@ from tests.sweeps import made_up
 def sweep(tmp_path):
     """Four runs: one finished, one cut and better, one whose losses are not finite, and one that is new."""
     made = made_up.sweep(tmp_path, *({"model.width": width} for width in (16, 32, 48, 64)))
-    rooms = [made.room(line).path for line in made.lines]
-    made_up.trained(rooms[0], {10: 0.5, 20: 0.75}, saved=20)
-    made_up.trained(rooms[1], {5: 0.25}, saved=5)
-    made_up.trained(rooms[2], {5: 0.25})
-    runs.write_lines(rooms[2] / "metrics.jsonl", [{"step": 5, "time": 0.0, "validation/loss": "nan"}])
+    workdirs = [made.workdir(line).path for line in made.lines]
+    made_up.trained(workdirs[0], {10: 0.5, 20: 0.75}, saved=20)
+    made_up.trained(workdirs[1], {5: 0.25}, saved=5)
+    made_up.trained(workdirs[2], {5: 0.25})
+    runs.write_lines(workdirs[2] / "metrics.jsonl", [{"step": 5, "time": 0.0, "validation/loss": "nan"}])
     return made
 
 
@@ -57,10 +57,11 @@ def test_it_is_json_for_programs(sweep):
     assert said["runs"][3]["best"] is None
 
 
-def test_figures_of_evaluation_sort_too_by_their_own_direction(sweep):
+@pytest.mark.parametrize(("name", "said"), [("caption_top1", {}), ("brightness", {"better": "higher"})])
+def test_figures_of_evaluation_sort_too_by_their_own_direction(name, said, sweep):
     for line, value in zip(sweep.lines, (0.25, 0.75, 0.5), strict=False):
-        runs.figures(sweep.room(line).path, [runs.figure(5, "caption_top1", value)])
-    found = table.make(sweep, "caption_top1")
+        runs.figures(sweep.workdir(line).path, [runs.figure(5, name, value, **said)])
+    found = table.make(sweep, name)
     assert (found.way, [row.line.number for row in found.rows]) == ("higher", [2, 3, 1, 4])
 
 
@@ -72,8 +73,8 @@ def test_figures_of_evaluation_sort_too_by_their_own_direction(sweep):
     ],
 )
 def test_a_metric_that_nothing_can_be_sorted_by_is_refused(metric, words, sweep):
-    room = sweep.room(sweep.lines[0])
-    with room.metrics.open("a") as file:
+    workdir = sweep.workdir(sweep.lines[0])
+    with workdir.metrics.open("a") as file:
         file.write(json.dumps({"step": 20, "time": 0.0, "data/words": 3.0}) + "\n")
     with pytest.raises(JobError) as error:
         table.make(sweep, metric)
@@ -81,7 +82,7 @@ def test_a_metric_that_nothing_can_be_sorted_by_is_refused(metric, words, sweep)
 
 
 def test_a_failed_run_says_why(sweep):
-    made_up.beat(sweep.room(sweep.lines[3]).path, 1, "the disk is full")
+    made_up.beat(sweep.workdir(sweep.lines[3]).path, 1, "the disk is full")
     assert table.text(table.make(sweep)).splitlines()[-1] == "line 4 failed: the disk is full"
 
 
@@ -89,19 +90,19 @@ def test_a_run_that_went_back_is_judged_by_what_came_of_it(tmp_path):
     made_up.trained(tmp_path, {5: 0.5, 10: 0.125, 15: 0.25})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 10, "time": 1.0, "validation/loss": 0.75}\n{"step": 12, "validation/lo')
-    room = Workdir(tmp_path)
-    assert [(p.step, p.value) for p in scores.points(room, "validation/loss")] == [(5, 0.5), (10, 0.75)]
-    assert scores.best(room, "validation/loss", "lower").value == 0.5
-    assert scores.last_step(room) == 10
+    workdir = Workdir(tmp_path)
+    assert [(p.step, p.value) for p in scores.points(workdir, "validation/loss")] == [(5, 0.5), (10, 0.75)]
+    assert scores.best(workdir, "validation/loss", "lower").value == 0.5
+    assert scores.last_step(workdir) == 10
 
 
 def test_a_thousand_runs_are_all_told_and_each_rightly(tmp_path):
     made = made_up.sweep(tmp_path, *({"train.seed": seed} for seed in range(1000)))
     for line in made.lines:
-        number, room = line.number, made.room(line).path
+        number, workdir = line.number, made.workdir(line).path
         if number % 4:
             losses = {5: 2.0 + number, 10: 1.0 + number}
-            made_up.trained(room, losses, saved={1: 0, 2: 10, 3: made_up.STEPS}[number % 4])
+            made_up.trained(workdir, losses, saved={1: 0, 2: 10, 3: made_up.STEPS}[number % 4])
     found = table.make(made)
     assert found.counts == {"new": 250, "cut": 500, "finished": 250}
     assert [row.line.number for row in found.rows if row.best] == [n for n in range(1, 1001) if n % 4]

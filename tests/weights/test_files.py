@@ -76,7 +76,7 @@ def test_where_the_cache_cannot_be_written_weights_are_read_all_the_same(file, c
 
     monkeypatch.setattr(os, "replace", fails)
     assert _right(weights.load("net", file))
-    assert "was not written" in caplog.text
+    assert "nothing can be kept" in caplog.text
     assert list(cache.iterdir()) == []
 
 
@@ -111,19 +111,3 @@ def test_a_file_that_is_missing_or_none_is_named(tmp_path, cache):
         weights.load("net", tmp_path / "net.pth")
     with pytest.raises(weights.WeightsError, match=f"{tmp_path} cannot be read"):
         weights.load("net", tmp_path)
-
-
-def test_a_digest_tells_names_types_shapes_and_numbers_apart_and_not_their_order():
-    a, b = np.arange(6, dtype=np.float32), np.ones(2, np.float32)
-    variants = [
-        {"a": a, "b": b},
-        {"a": a, "c": b},
-        {"a": a.reshape(2, 3), "b": b},
-        {"a": a.view(np.int32), "b": b},
-        {"a": a + 1, "b": b},
-        {"a": a},
-    ]
-    assert len({weights.digest(each) for each in variants}) == len(variants)
-    assert weights.digest({"b": b, "a": a}) == weights.digest(variants[0])
-    turned = np.arange(6, dtype=np.float32).reshape(3, 2).T
-    assert weights.digest({"a": turned}) == weights.digest({"a": turned.copy()})

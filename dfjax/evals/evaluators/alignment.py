@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dfjax.core import ownership
+from dfjax.core import fingerprint, ownership
 from dfjax.evals import alignment
-from dfjax.evals.bench import Bench, Model, digest
+from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import retrieval
@@ -60,4 +60,6 @@ def make(bench: Bench, model: Model) -> Measure:
             yield Figure(f"caption_{name}", figure.value, figure.stderr, len(right))
         yield Figure("caption_rank_chance", (len(candidates) + 1) / 2, 0.0, len(right))
 
-    return Measure(measure, digest(bench.extractor.fingerprint, encode.fingerprint, train.digest, bench.wordings))
+    return Measure(
+        measure, fingerprint.short(bench.extractor.fingerprint, encode.fingerprint, train.digest, bench.wordings)
+    )

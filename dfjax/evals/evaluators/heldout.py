@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dfjax.evals.bench import Bench, Model, digest
+from dfjax.core import fingerprint
+from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import estimate, neighbours
@@ -36,7 +37,7 @@ def make(bench: Bench, model: Model) -> Measure:
         distance = np.sqrt(neighbours.squared_distances(unit(subject.heldout_features), real))
         yield from figures("heldout", distance, np.array(places), captions)
 
-    return Measure(measure, digest(bench.extractor.fingerprint, bench.require_heldout().digest))
+    return Measure(measure, fingerprint.short(bench.extractor.fingerprint, bench.require_heldout().digest))
 
 
 def require_wrong_ones(captions: Sequence[str], evaluator: str) -> None:

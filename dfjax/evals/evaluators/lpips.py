@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dfjax.evals.bench import Bench, Model, digest
+from dfjax.core import fingerprint
+from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.evaluators import heldout
 from dfjax.evals.figures import Figure, Measure
@@ -16,7 +17,7 @@ from dfjax.pretrained import features
 _log = logging.getLogger(__name__)
 
 # Of the networks that LPIPS is made with, the one that its authors recommend for measuring.
-NETWORK = "lpips_alexnet"
+NETWORK = features.LPIPS_ALEXNET
 
 
 def has_ceiling(bench: Bench) -> bool:
@@ -34,7 +35,7 @@ def make(bench: Bench, model: Model) -> Measure:
     real = bench.require_heldout()
     if not bench.config.eval.lpips:
         raise EvaluationError(
-            f"the evaluator lpips needs weights, which no package has: give {features.files(NETWORK)}, as "
+            f"the evaluator lpips needs weights, which no package has: give {NETWORK.files}, as "
             "--lpips=FILE,FILE (in training --config.eval.lpips)"
         )
     heldout.require_wrong_ones(real.captions, "lpips")
@@ -51,4 +52,4 @@ def make(bench: Bench, model: Model) -> Measure:
         distance = neighbours.squared_distances(*(x.astype(np.float64) for x in (extractor(pictures), compared)))
         yield from heldout.figures("lpips", distance, right, [real.captions[place] for place in used])
 
-    return Measure(measure, digest(extractor.fingerprint, real.digest))
+    return Measure(measure, fingerprint.short(extractor.fingerprint, real.digest))

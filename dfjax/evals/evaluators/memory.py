@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from dfjax.core import images, storage
+from dfjax.core import fingerprint, images, storage
 from dfjax.evals import sheets
-from dfjax.evals.bench import Bench, Model, digest
+from dfjax.evals.bench import Bench, Model
 from dfjax.evals.errors import EvaluationError
 from dfjax.evals.figures import Figure, Measure
 from dfjax.evals.metrics import estimate, neighbours
@@ -54,7 +54,7 @@ def make(bench: Bench, model: Model) -> Measure:
         copies = estimate.share(int((first <= near).sum()), count)
         yield Figure("near_copies", copies.value, copies.stderr, count)
 
-    return Measure(measure, digest(bench.extractor.fingerprint, bench.train.digest))
+    return Measure(measure, fingerprint.short(bench.extractor.fingerprint, bench.train.digest))
 
 
 def _show(bench: Bench, subject: Drawn, places: np.ndarray, distances: np.ndarray, folder: Path) -> None:

@@ -1,1 +1,0 @@
-"""The trainer: state, step, loop and what it reports."""
