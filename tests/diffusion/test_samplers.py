@@ -81,6 +81,7 @@ def test_the_network_is_called_at_the_tables_times(name):
     assert set(np.float32(table.t)) <= set(np.float32(seen))
 
 
+@pytest.mark.gate(22)
 @pytest.mark.parametrize("label", ["flow", "edm"])
 @pytest.mark.parametrize("name", samplers.SAMPLERS)
 def test_one_single_picture_is_found_exactly(name, label):

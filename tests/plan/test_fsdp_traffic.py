@@ -21,7 +21,7 @@ from dfjax.training import state, step
 from tests import small
 from tests.plan import targets
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 # A small MMDiT whose matrices are still large beside everything that is not split.
 VALUES = {
@@ -89,7 +89,6 @@ def test_weights_move_in_the_compute_type_and_gradients_in_float32(fsdp):
     assert {c.dtype for c in large if c.kind == "reduce-scatter"} == {"f32"}
 
 
-@pytest.mark.long
 def test_a_planted_gather_is_seen(monkeypatch):
     """Without its gathered weights kept out, the forward pass's are gathered once more."""
     plain = layout._gathered
@@ -108,7 +107,6 @@ def copies():
     return _read(sizes={"data": 4, "fsdp": 4})
 
 
-@pytest.mark.long
 def test_what_moves_over_the_batch_axes_does_not_grow_with_the_batch(copies):
     few, _ = copies
     many, _ = _read({"train.batch_size": 4 * VALUES["train.batch_size"]}, {"data": 4, "fsdp": 4})
@@ -116,7 +114,6 @@ def test_what_moves_over_the_batch_axes_does_not_grow_with_the_batch(copies):
     assert {total.kind for total in traffic.by_axis(many)} <= {"all-gather", "reduce-scatter", "all-reduce"}
 
 
-@pytest.mark.long
 def test_planted_activations_that_move_are_seen(monkeypatch, copies):
     """The tokens of each layer go to the next device of the axis, and back."""
     plain = layout.manual
@@ -134,7 +131,6 @@ def test_planted_activations_that_move_are_seen(monkeypatch, copies):
     assert "collective-permute" in {total.kind for total in traffic.by_axis(many)}
 
 
-@pytest.mark.long
 def test_copies_of_the_parameters_sum_gradients_only_over_data(copies):
     found, _ = copies
     over_data = [total for total in traffic.by_axis(found) if "data" in total.axes]
@@ -144,7 +140,6 @@ def test_copies_of_the_parameters_sum_gradients_only_over_data(copies):
     assert sum(t.link_bytes for t in over_data) == pytest.approx(2 * 3 / 4 * 4 * parameters / 4, rel=0.1)
 
 
-@pytest.mark.long
 def test_over_context_only_keys_values_and_the_parts_of_gradients_move():
     found, ideal = _read(sizes={"fsdp": 8, "context": 2})
     by_axes = {}

@@ -45,7 +45,7 @@ def test_a_recipe_fits_the_slice_that_it_is_meant_for(recipe, where, changes, sh
     assert plan.mfu_bound >= 0.5
 
 
-@pytest.mark.gate(1)
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", [pixel_b16_256, mmdit_2b_512, mmdit_8b_1024], ids=lambda recipe: recipe.__name__)
 def test_a_recipe_made_small_trains(recipe, tmp_path):
     assert loop.train(_config(recipe, SMALL, {"mesh": {"data": -1, "fsdp": 1}}), tmp_path) == 3

@@ -41,6 +41,7 @@ def test_what_the_jaxpr_counts_is_what_the_formula_says(plan):
     assert plan.mfu_bound == pytest.approx(plan.model_flops / 1e12 / plan.roofline.bound)
 
 
+@pytest.mark.long
 def test_whole_layers_computed_again_are_a_share_of_the_work(monkeypatch):
     small_device.use(monkeypatch)
     # A forward pass more, of three: a quarter, less what lies outside the layers.

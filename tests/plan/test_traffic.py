@@ -56,6 +56,7 @@ def step(v5e) -> str:
     return programs.training_step(v5e)
 
 
+@pytest.mark.gate(2)
 @pytest.mark.parametrize("kind", SINGLE)
 def test_single_collective(tpus, kind):
     (one,) = traffic.collectives(programs.text(tpus, programs.single(kind, "data"), programs.square()), tpus)
@@ -86,6 +87,7 @@ def test_padding_is_sent_but_no_payload(v5e):
     assert 3 / 4 * whole < traffic.link_bytes(found.values()) < 1.1 * 3 / 4 * whole
 
 
+@pytest.mark.long
 def test_order_of_devices_in_the_mesh_is_what_counts(v5e):
     turned = jax.sharding.Mesh(v5e.devices[::-1, [2, 0, 3, 1]], v5e.axis_names)
     program = programs.text(turned, programs.single("all-gather", "fsdp"), programs.square())
@@ -141,6 +143,7 @@ def test_collective_matmul():
     assert traffic.link_bytes(found) == programs.LAYERS * (15 + 2) * SQUARE / 16
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("kind", SINGLE)
 def test_between_slices(slices, kind):
     (one,) = traffic.collectives(programs.text(slices, programs.single(kind, "replica"), programs.square()), slices)

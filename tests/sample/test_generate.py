@@ -118,6 +118,7 @@ def test_a_guidance_of_one_is_the_prompt_alone():
     _same(_draw(strong)[3:4], _draw(plain)[3:4])
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("sampler", ["ddpm", "unipc_2", "flow_heun"])
 def test_a_film_goes_from_noise_to_picture(sampler):
     drawer, params = _sampler(batch_size=2, film=True, sampler=sampler)
@@ -224,6 +225,7 @@ def test_an_edit_that_cannot_be_is_refused():
         Edit(_picture(), 0.5, _upper_half()[:8])
 
 
+@pytest.mark.gate(3)
 @pytest.mark.parametrize("sampler", ["ddpm", "flow_heun", "dpmpp_2s", "unipc_3", "lms_4", "dpmpp_2m_sde"])
 @pytest.mark.parametrize("edit", ["upper half", "upper half a little"])
 def test_what_the_mask_keeps_is_kept_to_the_byte(sampler, edit):

@@ -82,6 +82,7 @@ def test_a_run_that_dies_in_a_hook_calls_it_again(dies_at, data, tmp_path):
     assert _hook_lines(room) == [3, 4]
 
 
+@pytest.mark.long
 def test_what_a_run_that_is_told_to_end_leaves_out_is_done_when_it_goes_on(data, tmp_path):
     config, request, called = small.config(VALUES | data | {"train.num_steps": 7}), Preemption(600.0), []
 
@@ -127,6 +128,7 @@ def test_a_run_on_bad_data_ends_with_words_and_goes_on_once_more_is_admitted(tmp
     assert len(listed) == len(set(listed)) == 20
 
 
+@pytest.mark.long
 def test_a_profile_of_a_few_steps_is_recorded_without_the_calls_of_python(data, tmp_path):
     loop.train(small.config(VALUES | data | {"train.num_steps": 16}), tmp_path, profile=True)
     (found,) = tmp_path.glob("plugins/profile/*/*.xplane.pb")

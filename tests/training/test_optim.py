@@ -150,6 +150,7 @@ def test_a_step_is_about_as_long_as_the_learning_rate_whatever_the_gradient(name
     assert _rms(update["kernel"]) == pytest.approx(0.01 * length, rel=0.15)
 
 
+@pytest.mark.gate(2)
 @pytest.mark.parametrize("name", ["muon", "adafactor"])
 @pytest.mark.parametrize("shape", [(3, 144, 160), (3, 16, 8), (200, 16, 144)], ids=str)
 def test_layers_of_a_stacked_matrix_are_as_each_alone(name, shape):

@@ -86,6 +86,7 @@ def test_a_new_state_averages_its_own_parameters(trained):
     assert {leaf.dtype for leaf in jax.tree.leaves(first.params)} == {np.dtype("float32")}
 
 
+@pytest.mark.long
 def test_a_learned_variance_finds_the_loss_and_leaves_the_reported_one_as_it_is():
     values = VALUES | {"diffusion.learned_variance": True, "diffusion.loss": "edm", "optim.learning_rate": 0.03}
     network = small.network(values)
