@@ -167,9 +167,9 @@ class Run:
           caption: of all, or of each.
         """
         noisy = jnp.asarray(z, jnp.float32)
-        told = conditioning.of_prompts(self._network.inputs.conditioner, _listed(caption, len(noisy)))
+        condition = conditioning.of_prompts(self._network.inputs.conditioner, _listed(caption, len(noisy)))
         levels = jnp.broadcast_to(jnp.asarray(t, jnp.float32), len(noisy))
-        return np.asarray(self._denoise(self._params, noisy, levels, told))
+        return np.asarray(self._denoise(self._params, noisy, levels, condition))
 
     def loss(
         self, pictures: Sequence[Any], captions: str | Sequence[str], *, seed: int = 0, **columns: Any
@@ -195,7 +195,9 @@ class Run:
     @functools.cached_property
     def _denoise(self) -> Callable:
         network = self._network
-        return jax.jit(lambda params, z, t, told: network.process.denoised(network.denoiser, params, z, t, told))
+        return jax.jit(
+            lambda params, z, t, condition: network.process.denoised(network.denoiser, params, z, t, condition)
+        )
 
     @functools.cached_property
     def _losses(self) -> Callable:

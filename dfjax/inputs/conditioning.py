@@ -1,6 +1,6 @@
-"""A port: captions to what the network is told of them, the null caption, and the arrays of a batch that carry both.
+"""A port: captions to what conditions the network, the null caption, and the arrays of a batch that carry both.
 
-What a network is told is a tree of arrays, such as token ids or a frozen encoder's features with their mask; the null
+A condition is a tree of arrays, such as token ids or a frozen encoder's features with their mask; the null
 caption is such a tree without the axis of the batch, the same object in caption dropout and in guidance.
 """
 
@@ -51,7 +51,7 @@ class Conditioner:
         return caption
 
     def condition(self, batch: Batch) -> Any:
-        """What the network is told of the rows of a batch."""
+        """The condition of the rows of a batch."""
         raise NotImplementedError
 
     def null(self) -> Any:
@@ -155,14 +155,14 @@ def features(config: Config, saved: bytes | None, captions: Iterable[str] | None
 
 
 def specified(conditioner: Conditioner) -> Any:
-    """The shapes and types of what the network is told of one example, without the axis of the batch."""
+    """The shapes and types of one example's condition, without the axis of the batch."""
     one = {name: jax.ShapeDtypeStruct((1, *of.shape), of.dtype) for name, of in conditioner.spec.items()}
-    told = jax.eval_shape(conditioner.condition, one)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), told)
+    found = jax.eval_shape(conditioner.condition, one)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), found)
 
 
 def of_prompts(conditioner: Conditioner, prompts: Sequence[str]) -> Any:
-    """What the network is told of some prompts, as host arrays [prompts, ...]: as of a batch's captions.
+    """The condition of some prompts, as host arrays [prompts, ...]: as of a batch's captions.
 
     Raises:
       ConfigError: the conditioner knows no words of its own.

@@ -134,5 +134,5 @@ def conditioner_name(config: config_lib.Config) -> str:
 
 def network_inputs(inputs: Inputs) -> NetworkInputs:
     """What a denoiser has to know of its inputs."""
-    told = conditioning.specified(inputs.conditioner)
-    return NetworkInputs(shape=inputs.codec.shape, caption=told, vocab_size=inputs.conditioner.vocab_size)
+    condition = conditioning.specified(inputs.conditioner)
+    return NetworkInputs(shape=inputs.codec.shape, caption=condition, vocab_size=inputs.conditioner.vocab_size)

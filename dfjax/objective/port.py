@@ -60,7 +60,7 @@ class Networks:
 
     Attributes:
       denoiser, params: the denoiser, and its parameters that are trained.
-      codec, conditioner: what makes of a batch what is noised, and what the network is told (``dfjax/inputs``).
+      codec, conditioner: what makes of a batch what is noised, and the condition (``dfjax/inputs``).
       own: the objective's trained parameters. frozen: what :meth:`Objective.frozen` gave.
       ema: the averages of ``params``, with the objective's own under ``OWN``, through which no gradient flows; None
         unless the objective asks for them.
@@ -79,15 +79,15 @@ class Networks:
         return self.codec.encode(batch, keys.each("codec"))
 
     def caption(self, batch: Batch, drop: Bool[Array, "batch"] | None = None) -> Any:
-        """What the network is told of the rows, the null caption where ``drop``."""
-        told = self.conditioner.condition(batch)
+        """The condition of the rows, the null caption where ``drop``."""
+        own = self.conditioner.condition(batch)
         if drop is None:
-            return told
+            return own
 
         def choose(null: Array, own: Array) -> Array:
             return jnp.where(drop.reshape(-1, *[1] * (own.ndim - 1)), jnp.asarray(null, own.dtype), own)
 
-        return jax.tree.map(choose, self.conditioner.null(), told)
+        return jax.tree.map(choose, self.conditioner.null(), own)
 
 
 class Objective:

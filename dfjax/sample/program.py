@@ -33,7 +33,7 @@ def make(
     """The jitted (parameters, rows, whole) -> what the codec decodes, uint8 pictures, and the film's frames or None.
 
     ``parameters`` are those of the denoiser and, where there is one, of the guide. ``rows`` has an entry a picture:
-    ``caption`` and ``away`` (what the network is told of the prompt, and of what guidance leads away from), ``index``
+    ``caption`` and ``away`` (the condition of the prompt, and of what guidance leads away from), ``index``
     and ``scale``. ``whole`` has the ``seed``, and for editing ``picture`` (the codec's arrays of one example) and
     ``mask`` [height, width, 1] over what is noised.
 
