@@ -59,7 +59,7 @@ def test_every_figure_is_printed_and_kept_and_nothing_is_measured_twice(copy, tm
         assert line["stderr"] == pytest.approx(wanted[key]["stderr"], rel=1e-3, abs=1e-5), key
 
 
-@pytest.mark.gate(3)
+@pytest.mark.gate(2)
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -82,6 +82,7 @@ def test_wrong_use_is_answered_in_a_line_and_nothing_is_drawn(trained, flags, wo
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_no_reason_to_leave_the_others(copy):
     shutil.copytree(copy / "checkpoints" / "step_6", copy / "checkpoints" / "step_5")
     (copy / "checkpoints" / "step_5" / "ema" / "_sharding").write_text("{}")

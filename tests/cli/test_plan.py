@@ -18,6 +18,7 @@ def planned():
     return _plan("--topology=cpu:2", "--json", "--config.mesh.data=1", "--config.mesh.fsdp=-1")
 
 
+@pytest.mark.long
 def test_json_is_one_object_on_stdout_and_progress_is_on_stderr(planned):
     assert planned.returncode == 0, planned.stderr
     found = json.loads(planned.stdout)
@@ -26,6 +27,7 @@ def test_json_is_one_object_on_stdout_and_progress_is_on_stderr(planned):
     assert "compiling the step for cpu:2" in planned.stderr
 
 
+@pytest.mark.long
 def test_the_collectives_of_fsdp_are_in_it(planned):
     found = json.loads(planned.stdout)
     moved = {total["kind"]: total for total in found["collectives"] if total["axes"] == ["fsdp"]}

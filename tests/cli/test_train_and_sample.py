@@ -106,7 +106,7 @@ def test_sample_draws_a_row_for_each_prompt_and_warns_of_a_cut_one(trained, tmp_
     assert repr(long) in done.stderr
 
 
-@pytest.mark.gate(3)
+@pytest.mark.gate(2)
 @pytest.mark.parametrize(
     ("flag", "words"),
     [

@@ -26,6 +26,7 @@ def _curve(room) -> dict[int, float]:
     return {row["step"]: row["train/loss"] for row in rows if "train/loss" in row}
 
 
+@pytest.mark.long
 @pytest.mark.multihost
 def test_two_processes_train_as_one_does_and_each_line_names_its_rank(data, tmp_path):
     steps = ("train.num_steps=4", "train.log_every_steps=1")

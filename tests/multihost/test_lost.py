@@ -53,7 +53,7 @@ def _words_of_the_other(number: int, rank: int, is_there, folder) -> tuple[str, 
     return words, last
 
 
-@pytest.mark.gate(1)
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rank", "is_there", "place"),
     [

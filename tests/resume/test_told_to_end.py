@@ -50,6 +50,7 @@ def test_one_that_still_loads_its_libraries_leaves_with_the_status_to_start_it_a
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.long
 def test_one_that_compiles_leaves_at_once_with_nothing_to_save(data, tmp_path):
     room = tmp_path / "run"
     process = command.start(*command.train(room, data, *OVERRIDES, "model.depth=8", "model.unroll=8"))

@@ -45,6 +45,7 @@ def run(tmp_path):
     process.communicate()
 
 
+@pytest.mark.long
 def test_they_end_with_a_run_that_is_killed(run):
     workers = _workers(run.pid)
     assert len(workers) == 2

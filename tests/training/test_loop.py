@@ -108,6 +108,7 @@ def test_what_a_run_that_is_told_to_end_leaves_out_is_done_when_it_goes_on(data,
     assert _hook_lines(room) == [3, 6, 7]
 
 
+@pytest.mark.long
 def test_a_lost_state_stops_the_run_with_advice_and_is_not_saved(data, tmp_path):
     values = VALUES | data | {"optim.learning_rate": 1e30, "optim.clip_norm": 0.0, "train.checkpoint_every_steps": 1}
     with pytest.raises(
