@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from dfjax.core.errors import ConfigError
+from dfjax.inputs import network as network_lib
 from dfjax.models import mmdit, transformer
 from dfjax.models.inputs import Features, NetworkInputs, Work
 from dfjax.models.layout import ONE_DEVICE
@@ -51,12 +52,12 @@ def test_two_streams_take_no_token_ids():
 
 
 def test_the_work_is_counted_in_tokens():
-    model = small.config().model
+    model = network_lib.sizes(small.config({"text.depth": 3}))
     wanted = {"text": 8, "image": 16, "heads": 2, "head_width": 16}
     attention = 32 * 2 * 24**2
     features = NetworkInputs((16, 16, 3), jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], _caption())))
-    assert transformer.work(model, IDS, text_depth=3) == Work(attention=attention + 32 * 3 * 8**2, **wanted)
-    assert transformer.work(model, features, text_depth=3) == Work(attention=attention, **wanted)
+    assert transformer.work(model, IDS) == Work(attention=attention + 32 * 3 * 8**2, **wanted)
+    assert transformer.work(model, features) == Work(attention=attention, **wanted)
     assert mmdit.work(model, features) == Work(attention=attention, apart=True, **wanted)
     wide = NetworkInputs((16, 32, 3), IDS.caption, 300)
     assert transformer.work(model, wide).image == 32
