@@ -51,7 +51,7 @@ def test_each_length_is_made_and_its_residual_is_told_with_a_warning_above_one_p
     for std in (0.07, 0.1):
         trained = _load(snapshotted, std)
         assert trained.step == 5
-        assert jax.tree.structure(trained.params) == jax.tree.structure(trained.denoiser.abstract_params())
+        assert jax.tree.structure(trained.params) == jax.tree.structure(trained.network.abstract_params())
 
 
 def test_what_was_made_is_printed_as_json_too(snapshotted):
