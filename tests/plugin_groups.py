@@ -1,4 +1,4 @@
-"""A pytest plugin: groups of tests, what was skipped of each and why, and, on demand, no skips at all.
+"""A pytest plugin: groups of tests, their time, what was skipped of each and why, and, on demand, no skips at all.
 
 A test belongs to the group whose marker it carries, or whose name a folder on its path has: ``tests/parity/test_x.py``
 is of the group ``parity`` without a marker. With ``DFJAX_REQUIRE=all`` in the environment a skip is a failure, so that
@@ -57,6 +57,7 @@ class Groups:
         self.required = required
         self.ran: collections.Counter[str] = collections.Counter()
         self.skipped: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+        self.seconds: collections.Counter[str] = collections.Counter()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Gives a test in a group's folder that group's marker, so that ``-m parity`` finds it."""
@@ -87,6 +88,7 @@ class Groups:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Counts each test's outcome; with several processes this is called in the one that tells."""
         group = group_of(report.nodeid.split("::")[0], report.keywords)
+        self.seconds[group] += report.duration
         if reason := getattr(report, "skip_reason", ""):
             self.skipped[group][reason] += 1
         elif report.when == "call" and not report.skipped:
@@ -113,7 +115,9 @@ class Groups:
             report.longrepr = f"skipped, which DFJAX_REQUIRE=all does not allow: {report.skip_reason}"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """A section with one line for each reason; pytest's own last line still comes after it."""
+        """How long each group took, and a line for each reason to skip; pytest's own last line still comes after it."""
+        took = ", ".join(f"{group} {seconds:.0f}" for group, seconds in self.seconds.most_common())
+        terminalreporter.line(f"seconds of all processes: {took}")
         if not self.skipped:
             return
         title = "skipped, though required" if self.required else "skipped groups and why"

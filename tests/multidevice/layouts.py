@@ -85,6 +85,6 @@ LAYOUTS = {
     "mmdit 1x2x1x4 in 2 parts": Layout((1, 2, 1, 4), 2, network="mmdit "),
 }
 # Of each network one that splits all it can.
-GATE = ("2x2x2", "mmdit 1x2x1x4 in 2 parts")
+GATE = ("2x2x2", "mmdit 2x2x1x2")
 # Where a number that is not finite is planted on one device.
 POISONED = ("1x8x1", "2x2x2")
