@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from dfjax import config
+from dfjax.core import registry
 from dfjax.data import sources
 from tests import command, compiled, shared
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - for pytest
@@ -31,6 +32,15 @@ def _nothing_of_other_modules_is_left():
     maps = pathlib.Path("/proc/self/maps")
     if not maps.exists() or maps.read_bytes().count(b"\n") > _MOST_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def _what_is_registered_is_forgotten():
+    """No test finds what another one registered."""
+    yield
+    for each in vars(registry).values():
+        if isinstance(each, registry.Registry):
+            each.forget()
 
 
 @pytest.fixture(scope="session")

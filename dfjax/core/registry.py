@@ -77,10 +77,9 @@ class Registry(Mapping[str, Any]):
         """One of dfjax's own that is imported when it is asked for, from ``module:attribute`` or a module."""
         self._add(name, _Place(place))
 
-    def forget(self, name: str) -> None:
-        """Take away what a program registered, as a test does. dfjax's own stay."""
-        if name not in self._own:
-            self._things.pop(name, None)
+    def forget(self) -> None:
+        """Take away all that a program registered, as a test does. dfjax's own stay."""
+        self._things = {name: thing for name, thing in self._things.items() if name in self._own}
 
     def _go_home(self) -> None:
         if not self._is_home:

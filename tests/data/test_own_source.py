@@ -49,7 +49,7 @@ class Scored(Base):
 def registered():
     SOURCES.register("scored", lambda data, split: Scored())
     yield
-    SOURCES.forget("scored")
+    SOURCES.forget()
 
 
 def _batches(source, count=4, made=None, **options):
@@ -72,7 +72,7 @@ def test_an_empty_source_is_refused():
         with pytest.raises(DataError, match="split 'train' of scored is empty"):
             sources.open_source(DATA, "train")
     finally:
-        SOURCES.forget("scored")
+        SOURCES.forget()
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

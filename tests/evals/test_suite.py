@@ -253,7 +253,7 @@ def test_an_evaluator_that_a_program_registers_is_run_and_says_which_way_is_bett
         assert [line["better"] for line in (*suite.record.lines(), *suite.ceiling())] == ["higher", "higher"]
         assert suite.is_done(7, 0)
     finally:
-        EVALUATORS.forget("brightness")
+        EVALUATORS.forget()
     # What it said can be read without it.
     said = measured.read(tmp_path / "eval" / "metrics.jsonl")
     assert (list(said.points), said.better) == ([("brightness", "train")], {"brightness": "higher"})

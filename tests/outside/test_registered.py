@@ -27,17 +27,6 @@ PAIRS = [
     (RNG.integers(0, 256, (16, 16, 3), np.uint8), f"a picture of an {name}", {"score": np.float32(k)})
     for k, name in enumerate(("owl", "apple", "deer", "banana"))
 ]
-REGISTRIES = [each for each in vars(registry).values() if isinstance(each, registry.Registry)]
-
-
-@pytest.fixture(autouse=True)
-def _forgotten():
-    """What a test registers is gone after it."""
-    before = [set(each) for each in REGISTRIES]
-    yield
-    for each, names in zip(REGISTRIES, before, strict=True):
-        for name in set(each) - names:
-            each.forget(name)
 
 
 def _config(values=None):

@@ -108,9 +108,6 @@ def _registered():
     }
     for kind, (name, thing) in made.items():
         kind.register(name, thing)
-    yield
-    for kind, (name, _) in made.items():
-        kind.forget(name)
 
 
 def test_it_trains_validates_and_draws(tmp_path):
