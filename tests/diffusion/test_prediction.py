@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dfjax.core.registry import RegistryError
 from dfjax.diffusion import prediction
 from tests.analytic.choices import PAIRS, SCHEDULES
 from tests.diffusion import published
