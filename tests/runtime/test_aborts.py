@@ -8,7 +8,7 @@ import pytest
 
 START = """
 import faulthandler, os, sys, threading, time
-from dfjax.parallel import aborts
+from dfjax.runtime import aborts
 faulthandler.enable()
 """
 WITHIN = """

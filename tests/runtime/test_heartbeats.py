@@ -30,7 +30,7 @@ def test_who_lives_here_is_at_work_and_who_has_ended_is_not(tmp_path):
 
 def test_who_was_killed_here_is_gone_though_its_file_is_fresh(tmp_path):
     program = (
-        "import pathlib, sys; from dfjax.parallel import heartbeats; "
+        "import pathlib, sys; from dfjax.runtime import heartbeats; "
         "heartbeats.Heart(pathlib.Path(sys.argv[1]), 0).beat()"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)

@@ -11,7 +11,7 @@ from tests.slurm import runs
 _RECIPE = """
 import runpy
 
-from dfjax.launching import grid
+from dfjax.sweeps import grid
 
 get_config = runpy.run_path({recipe!r})["get_config"]
 
