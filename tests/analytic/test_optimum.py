@@ -70,6 +70,7 @@ def _in_errors(values: np.ndarray) -> float:
     return float(values.mean() / values.std() * N**0.5)
 
 
+@pytest.mark.gate(data=("mixture",))
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize(("kind", "label"), PAIRS)
 def test_the_exact_denoiser_has_no_excess_loss_and_others_have(kind, label, data):

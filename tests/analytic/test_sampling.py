@@ -135,7 +135,7 @@ def _is_off(name: str, option: float | None, biases: np.ndarray) -> bool:
     return bool(np.any(biases > BIAS[name, option][1:]))
 
 
-@pytest.mark.gate(label=LABELS[:2])
+@pytest.mark.gate(label=LABELS[:1])
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize(("name", "option"), BIAS)

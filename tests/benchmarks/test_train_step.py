@@ -40,6 +40,7 @@ def test_our_step_alone_and_who_is_not_there_is_named(tmp_path):
     assert all(len(written["runs"]["dfjax"]["seconds"][clock]) == 3 for clock in CLOCKS)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_recipe_is_timed_instead_of_the_sizes(tmp_path):
     recipe = SCRIPT.parents[1] / "configs" / "emoji.py"

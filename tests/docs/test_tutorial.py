@@ -35,6 +35,7 @@ def test_the_tutorial_runs_from_the_first_block_to_the_last(tmp_path, monkeypatc
     assert scope["weighted"].step == 30
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_notebook_runs_and_is_short(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -186,6 +186,7 @@ def test_mismatches_are_counted_by_run():
     assert (found["mismatches"], found["max_difference"], found["runs"], found["equal_runs"]) == (1, 0.5, 2, 1)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_kills_hit_their_instants(campaign):
     run = plan.run(0, 0)

@@ -137,6 +137,7 @@ def _values_of_exits(job: dict) -> list[int]:
     return rule["onExitCodes"]["values"]
 
 
+@pytest.mark.gate(2)
 @real.required
 @pytest.mark.parametrize(
     ("words", "replicas", "pods"),

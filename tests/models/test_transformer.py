@@ -88,6 +88,7 @@ def _gradients(*values):
     return float(loss), trees.named_leaves(gradients)
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("values", [{"model.remat": "dots"}, {"model.remat": "full"}, {"model.unroll": 2}], ids=str)
 def test_what_saves_memory_or_time_changes_no_number(values):
     (loss, gradients), (wanted_loss, wanted) = _gradients(*values.items()), _gradients()

@@ -22,7 +22,7 @@ from tests.multidevice.optimizers_program import VALUES
 from tests.plugin_groups import asked_for
 
 ROOT = pathlib.Path(__file__).parents[2]
-GATE = pytest.mark.gate(name=("adamw", "adafactor"))
+GATE = pytest.mark.gate(name=("adafactor",))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_updates_are_those_of_one_device(name, written):
         np.testing.assert_allclose(found[key], wanted[key], atol=tolerance, err_msg=key)
 
 
-@GATE
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "moments"), [("adamw", 2), ("lion", 1), ("muon", 1)])
 def test_moments_are_split_as_their_parameters(name, moments, written):
     parts = _parts(written, name)

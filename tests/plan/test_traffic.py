@@ -56,7 +56,7 @@ def step(v5e) -> str:
     return programs.training_step(v5e)
 
 
-@pytest.mark.gate(2)
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("kind", SINGLE)
 def test_single_collective(tpus, kind):
     (one,) = traffic.collectives(programs.text(tpus, programs.single(kind, "data"), programs.square()), tpus)
@@ -171,6 +171,7 @@ def test_within_and_between_slices(slices):
     ]
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("axis", ["replica", "fsdp"])
 def test_devices_of_slices_in_any_order(slices, axis):
     turned = jax.sharding.Mesh(slices.devices[:, ::-1, [2, 0, 3, 1]], slices.axis_names)

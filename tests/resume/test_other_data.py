@@ -2,12 +2,15 @@
 
 import shutil
 
+import pytest
+
 from tests import command
 from tests.data import tiny
 
 OVERRIDES = ("data.validation_split=", "train.num_steps=4", "train.checkpoint_every_steps=2")
 
 
+@pytest.mark.long
 def test_a_data_set_of_other_records_is_refused_with_what_to_do(tmp_path, monkeypatch):
     tiny.TinyLabelled(data_dir=str(tmp_path / "data")).download_and_prepare()
     monkeypatch.setattr(tiny.TinyLabelled, "COUNT", 20)

@@ -81,6 +81,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(data, tmp_path):
     assert f"saved at step {step}" in again.stderr
 
 
+@pytest.mark.long
 def test_a_live_run_keeps_others_out_and_leaves_at_a_second_signal(data, tmp_path):
     room = tmp_path / "run"
     arguments = command.train(room, data, *OVERRIDES)

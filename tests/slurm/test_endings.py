@@ -58,6 +58,7 @@ def test_a_job_that_is_stopped_is_not_started_again(saves, cluster, tmp_path):
     assert cluster.restarts(job) == 0
 
 
+@pytest.mark.long
 def test_words_arrive_whole(cluster, emoji_dir, cache, tmp_path):
     workdir = tmp_path / 'it\'s a "run" of $HOME `id`\nand more'
     prompt = 'an "$apple" `with`\nit\'s worm'
