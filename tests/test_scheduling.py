@@ -28,6 +28,7 @@ def test_c(): pass
 """
 
 
+@pytest.mark.long
 def test_what_a_dead_process_left_is_run_by_another_one(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "conftest.py").write_text("from tests.scheduling import pytest_xdist_make_scheduler\n")

@@ -109,6 +109,7 @@ def test_a_folder_that_is_no_run_is_refused_and_left_as_it_is(tmp_path):
     assert not (tmp_path / "missing").exists()
 
 
+@pytest.mark.long
 def test_inside_training_the_same_is_measured_and_not_again_afterwards(tmp_path, damaged):
     changes = (
         "train.tensorboard=True",

@@ -48,6 +48,7 @@ def test_shardings_are_printed_without_compiling():
     assert "compiling" not in done.stderr
 
 
+@pytest.mark.long
 def test_shardings_as_json():
     done = _plan("--topology=cpu:2", "--shardings", "--json", "--config.mesh.data=1", "--config.mesh.fsdp=-1")
     assert done.returncode == 0, done.stderr

@@ -117,6 +117,7 @@ def test_a_run_that_is_killed_is_all_that_a_repeat_goes_on_with(damaged, tmp_pat
     assert "is finished: nothing to do" in alone.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.resume
 def test_a_sweep_that_is_told_to_end_saves_and_goes_on_line_by_line_too(damaged, tmp_path, start):
@@ -279,6 +280,7 @@ def test_xpk_is_given_a_workload_for_each_line(tmp_path):
     assert re.search(r"--workload=sweep-[0-9a-f]{6}-1 ", done.stdout)
 
 
+@pytest.mark.long
 def test_what_an_engine_started_and_failed_at_once_is_told_with_its_reason(tmp_path):
     recipe, folder = _recipe(tmp_path / "of", SWEEP), tmp_path / "sweep"
     sbatch = tmp_path / "bin" / "sbatch"

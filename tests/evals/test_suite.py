@@ -114,6 +114,7 @@ def test_of_more_evaluators_only_the_new_one_is_run(make, params, monkeypatch):
     assert {line["evaluator"] for line in both.measure(params, 7, 0)} == {"heldout"}
 
 
+@pytest.mark.long
 def test_batches_change_no_figure(make, params):
     first = _values(make(**{"eval.batch_size": 3}).measure(params, 1, 0))
     second = _values(make(**{"eval.batch_size": 12}).measure(params, 2, 0))

@@ -33,6 +33,7 @@ def _compiled(kernel, mesh, dtype, *, tokens=TOKENS, policy=None):
     return jax.jit(jax.value_and_grad(loss)).lower(x, mask).compile()
 
 
+@pytest.mark.long
 def test_splash_needs_no_matrix_of_scores():
     mesh = targets.mesh("v5e:2x2", fsdp=2, tensor=2)
     splash = _compiled(attention.splash, mesh, jnp.bfloat16).memory_analysis().temp_size_in_bytes

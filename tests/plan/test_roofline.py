@@ -133,6 +133,7 @@ def test_products_move_their_operands_and_results_once():
     assert found == hbm.Moved(fixed=5 * 8 * 8 * 4, per_row=5 * 2 * 8 * 4)
 
 
+@pytest.mark.long
 def test_memory_traffic_grows_with_the_batch_and_is_shared_by_the_mesh(monkeypatch):
     small_device.use(monkeypatch)
     moved = {

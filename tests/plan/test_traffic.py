@@ -126,6 +126,7 @@ def test_training_step(step, v5e):
     assert totals["all-reduce", ("data",)].link_bytes == 2 * 3 / 4 * gradients
 
 
+@pytest.mark.long
 def test_planted_gather_is_found(step, v5e):
     planted = programs.training_step(v5e, extra=True)
     more = traffic.link_bytes(traffic.collectives(planted, v5e)) - traffic.link_bytes(traffic.collectives(step, v5e))

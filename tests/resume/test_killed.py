@@ -17,6 +17,9 @@ from tests import command
 from tests.data import tiny
 
 STEPS, STOP = 20, 10
+# The gate has a kill amid a save in tests/faults.
+pytestmark = pytest.mark.long
+
 # The pictures at step 11 take seconds to compile, in which the run is met between its two checkpoints.
 OVERRIDES = (
     f"train.num_steps={STEPS}",

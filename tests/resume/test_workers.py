@@ -56,6 +56,7 @@ def test_they_end_with_a_run_that_is_killed(run):
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_one_that_is_killed_ends_the_run_in_words_and_with_a_status_to_start_it_again(run):
     os.kill(_workers(run.pid)[0], signal.SIGKILL)
     _, words = run.communicate(timeout=120)

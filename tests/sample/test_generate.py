@@ -139,6 +139,7 @@ def test_a_prompt_that_is_too_long_is_cut_with_a_warning(caplog):
     assert "'a pic" in record.message.split("only")[1]
 
 
+@pytest.mark.gate(1)
 @pytest.mark.parametrize("sampler", ["ddpm", "dpmpp_2m_sde"])
 def test_a_stochastic_samplers_picture_does_not_depend_on_its_batch_either(sampler):
     together = _draw(WANTED, sampler=sampler)

@@ -66,6 +66,7 @@ def _trained(workdir) -> list[str]:
     return sorted({name for line in lines for name in line})
 
 
+@pytest.mark.long
 def test_one_stream_over_features_trains_and_without_a_description_it_does_but_for_its_utilization(
     tmp_path, monkeypatch, caplog
 ):

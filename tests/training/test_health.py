@@ -158,6 +158,7 @@ def test_a_spike_before_the_first_checkpoint_starts_anew(data, tmp_path, plant):
     assert (meta["attempt"], meta["position"]) == (1, (5 + 4) * 16)
 
 
+@pytest.mark.long
 def test_rollbacks_are_bounded(data, tmp_path, plant):
     plant(Fault(7, "loss", 1e3), Fault(6, "loss", 1e3, attempt=1))
     with pytest.raises(

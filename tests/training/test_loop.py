@@ -68,7 +68,7 @@ def _hook_lines(room: Workdir) -> list[int]:
     return [line["step"] for line in map(json.loads, room.metrics.read_text().splitlines()) if "hook/number" in line]
 
 
-@pytest.mark.gate(1)
+@pytest.mark.long
 @pytest.mark.parametrize("dies_at", [3, 4])
 def test_a_run_that_dies_in_a_hook_calls_it_again(dies_at, data, tmp_path):
     config = small.config(VALUES | data | {"train.checkpoint_every_steps": 1})

@@ -83,6 +83,7 @@ def test_they_fall_with_each_step_away():
     assert (np.diff(found, axis=0) < 0).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("d", "n", "m", "shift", "k"), [(2, 100, 100, 0.0, 5), (8, 100, 60, 0.5, 3), (32, 150, 100, 0.2, 5)]
 )
