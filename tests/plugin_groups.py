@@ -116,8 +116,8 @@ class Groups:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """How long each group took, and a line for each reason to skip; pytest's own last line still comes after it."""
-        took = ", ".join(f"{group} {seconds:.0f}" for group, seconds in self.seconds.most_common())
-        terminalreporter.line(f"seconds of all processes: {took}")
+        if took := ", ".join(f"{group} {seconds:.0f}" for group, seconds in self.seconds.most_common()):
+            terminalreporter.line(f"seconds of all processes: {took}")
         if not self.skipped:
             return
         title = "skipped, though required" if self.required else "skipped groups and why"
