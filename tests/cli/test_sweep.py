@@ -123,7 +123,8 @@ def test_a_run_that_is_killed_is_all_that_a_repeat_goes_on_with(damaged, tmp_pat
 def test_a_sweep_that_is_told_to_end_saves_and_goes_on_line_by_line_too(damaged, tmp_path, start):
     recipe = _recipe(tmp_path, "def sweep():\n    return [{'train.seed': seed} for seed in (1, 2, 3)]")
     folder = tmp_path / "sweep"
-    words = _words(recipe, folder, damaged, *LASTING)
+    # So long that the third line still runs when another start of it has loaded its libraries.
+    words = _words(recipe, folder, damaged, *LASTING, "train.num_steps=300")
     process = start(*words, "--parallel=2")
     rooms = [Workdir(folder / f"seed={seed}") for seed in (1, 2, 3)]
     _wait(lambda: rooms[0].steps() and rooms[1].steps())

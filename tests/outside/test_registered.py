@@ -156,7 +156,6 @@ class Aligned(port.Objective):
         return losses + apart, {**scalars, "alignment": apart}
 
 
-@pytest.mark.long
 def test_an_alignment_loss_with_a_projection_head_of_its_own(tmp_path):
     dfjax.register.objective("aligned", Aligned)
     run = dfjax.train(_config({"train.objective": "aligned"}), tmp_path / "run", source=PAIRS)
