@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _QUICK = "def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass\n"
 # The other process has nothing more to do by then, and is told so.
