@@ -40,8 +40,7 @@ class Network:
     def bound(
         self, params: Params, *, denoiser: Denoiser | None = None, own: Params, frozen: Any, ema: Params | None = None
     ) -> port.Networks:
-        """The networks with parameters, as an objective calls them. ``denoiser``: the same one, whose arrays lie
-        otherwise."""
+        """The networks with parameters, as an objective calls them; ``denoiser`` is the same one lying otherwise."""
         inputs = self.inputs
         return port.Networks(denoiser or self.denoiser, params, inputs.codec, inputs.conditioner, own, frozen, ema)
 

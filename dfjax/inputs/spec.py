@@ -61,7 +61,7 @@ class Inputs:
         return found
 
     def empty(self) -> Row:
-        """A row that only fills a batch up: zeros, under the null caption's arrays."""
+        """A row of zeros, which only fills a batch up."""
         return {name: np.zeros(one.shape, one.dtype) for name, one in self.spec.items()}
 
 
